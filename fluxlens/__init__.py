@@ -1,0 +1,31 @@
+"""Causal interventions on FLUX.2: where a reference image travels on its way into a picture.
+
+```python
+import fluxlens as fl
+
+flux = fl.load("mini")
+with flux.capture("double.2") as acts:
+    flux.edit("draw a mug in this color", ref=red, seed=0)
+with flux.patch(acts, tokens="text[padding]"):
+    flux.edit("draw a mug in this color", ref=blue, seed=1)
+```
+"""
+
+from ._context import FiringError
+from ._folder import ModelError
+from .hooks import Activations
+from .knockout import attention_mask
+from .layout import Layout, Region
+from .models import Flux, load
+
+__version__ = "0.1.0"
+__all__ = [
+    "Activations",
+    "FiringError",
+    "Flux",
+    "Layout",
+    "ModelError",
+    "Region",
+    "attention_mask",
+    "load",
+]

@@ -1,0 +1,437 @@
+"""Load a FLUX.2 pipeline, and know what it is.
+
+Context: the paper studies FLUX.2-klein-9B through the stock `diffusers` pipeline. Details: `load`
+returns a `Flux`: that pipeline, unmodified, plus its block names, its text path and the blocks
+where its bindings live. Intuition: everything you can do is a method of `Flux`; everything stock is
+still at `flux.pipe`.
+"""
+
+from __future__ import annotations
+
+import fnmatch
+import platform
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+from PIL import Image
+
+from . import _folder
+from ._context import Watch, as_numbers
+from ._folder import ModelError
+
+if TYPE_CHECKING:
+    from .hooks import Activations, Capture, Patch
+    from .knockout import Knockout
+    from .layout import Layout
+
+Prompts = str | list[str]
+Refs = Any  # an image, a tuple of several for one row, None, or a list with one of these per row
+Seeds = int | list[int]
+Sizes = int | None | list[int | None]
+
+
+@dataclass(frozen=True)
+class Binding:
+    """The blocks whose text tokens carry a style and a colour best, by a model's own sweeps."""
+
+    style: str
+    color: str
+
+
+class Flux:
+    """A stock FLUX.2 pipeline under the lens; made by `load`.
+
+    ```python
+    flux = fl.load("mini")
+    edit = flux.edit("draw a mug in this color", ref=red, seed=0)
+    with flux.knockout("ref->text", blocks="double.*"):
+        cut = flux.edit("draw a mug in this color", ref=red, seed=0)
+    ```
+    Attributes: `pipe` (the stock pipeline), `blocks` (names in running order), `binding`,
+    `max_sequence_length` and `text_layers` (its text path), `default_size` (pixels of a
+    generation), `name`, `revision`, `wiring` (how a shipped mini was trained, None for others).
+    """
+
+    def __init__(
+        self,
+        pipe: Any,
+        *,
+        name: str = "custom",
+        revision: str | None = None,
+        wiring: str | None = None,
+        max_sequence_length: int = 512,
+        text_layers: Sequence[int] = (9, 18, 27),
+        binding: dict[str, str] | None = None,
+        default_size: int = 1024,
+    ) -> None:
+        self.pipe = pipe
+        self.name, self.revision, self.wiring = name, revision, wiring
+        self.max_sequence_length = max_sequence_length
+        self.text_layers = tuple(text_layers)
+        self.default_size = default_size
+        config = pipe.transformer.config
+        double, single = config.num_layers, config.num_single_layers
+        self.blocks: tuple[str, ...] = tuple(
+            [f"double.{i}" for i in range(double)] + [f"single.{i}" for i in range(single)]
+        )
+        # The paper's: the last of 8 double blocks, the 10th of 24 single ones; elsewhere, until a
+        # sweep says better, the same relative depth.
+        relative = {
+            "style": f"double.{double - 1}",
+            "color": f"single.{max(round(single * 10 / 24) - 1, 0)}",
+        }
+        self.binding = Binding(**{**relative, **(binding or {})})
+        self.select([self.binding.style, self.binding.color])
+        self.watch = Watch(self)
+        self.cache: dict[Any, Any] = {}
+        self._check_pipeline()
+
+    # what it is
+
+    @property
+    def device(self) -> torch.device:
+        """Where the pipeline computes."""
+        return self.pipe._execution_device
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """The transformer's number format."""
+        return self.pipe.transformer.dtype
+
+    @property
+    def pipe_kwargs(self) -> dict[str, Any]:
+        """What a stock call needs for this model's text: `flux.pipe(…, **flux.pipe_kwargs)`."""
+        return {
+            "max_sequence_length": self.max_sequence_length,
+            "text_encoder_out_layers": self.text_layers,
+        }
+
+    @property
+    def multiple(self) -> int:
+        """Pixels along the side of a token: 16."""
+        return self.pipe.vae_scale_factor * 2
+
+    @property
+    def attention_backend(self) -> str:
+        """The attention kernel in use, as diffusers names it."""
+        from diffusers.models.attention_dispatch import _AttentionBackendRegistry
+
+        active = _AttentionBackendRegistry.get_active_backend()[0]
+        names = set()
+        for block in self.blocks:
+            own = getattr(self.module(block).attn.processor, "_attention_backend", None) or active
+            names.add(getattr(own, "value", str(own)))
+        return ",".join(sorted(names))
+
+    def check_attention(self) -> None:
+        """Raise `ModelError` if a knockout would silently do nothing on this model."""
+        if "varlen" in self.attention_backend:
+            raise ModelError(
+                f"the attention backend {self.attention_backend!r} reduces a mask to key padding, "
+                "so a knockout would silently vanish: use "
+                "flux.pipe.transformer.set_attention_backend('native')"
+            )
+        for block in self.blocks:
+            processor = type(self.module(block).attn.processor).__name__
+            if "KV" in processor:
+                raise ModelError(
+                    f"{block} runs {processor}, which ignores attention masks, so a knockout would "
+                    f"do nothing: load a {_folder.PIPELINE} model with its own processors"
+                )
+
+    def _check_pipeline(self) -> None:
+        pipe = self.pipe
+        kind = type(pipe).__name__
+        if "KV" in kind:
+            raise ModelError(
+                f"a {kind} caches reference keys and ignores attention masks, so a knockout would "
+                f"do nothing: use a {_folder.PIPELINE}"
+            )
+        if not pipe.config.is_distilled:
+            raise ModelError(
+                f"{self.name} is not step-distilled: its pipeline runs every step twice for "
+                "guidance, and interventions would fire on both; use a distilled klein"
+            )
+        self.check_attention()
+        layers = pipe.text_encoder.config.num_hidden_layers
+        width = len(self.text_layers) * pipe.text_encoder.config.hidden_size
+        if max(self.text_layers) > layers:
+            raise ModelError(
+                f"text layers {self.text_layers} do not exist in a text encoder of {layers}: pass "
+                "text_layers=…"
+            )
+        if width != pipe.transformer.config.joint_attention_dim:
+            raise ModelError(
+                f"{len(self.text_layers)} text layers make {width} numbers a token, the transformer"
+                f" reads {pipe.transformer.config.joint_attention_dim}: pass text_layers=…"
+            )
+
+    def module(self, block: str) -> torch.nn.Module:
+        """The module behind a block's name; ``"context"`` is the context embedder."""
+        transformer = self.pipe.transformer
+        if block == "context":
+            return transformer.context_embedder
+        kind, _, number = block.partition(".")
+        stack = "transformer_blocks" if kind == "double" else "single_transformer_blocks"
+        return getattr(transformer, stack)[int(number)]
+
+    def select(self, blocks: str | Iterable[str], extra: Sequence[str] = ()) -> tuple[str, ...]:
+        """Block names from a name, a glob, an inclusive range, or several (list or commas).
+
+        ``"double.1"``, ``"single.*"``, ``"double.1..single.2"``, ``"..single.0"``, ``"*"``.
+        `ValueError` lists the valid names.
+        """
+        wanted: list[str] = []
+        for name in blocks.split(",") if isinstance(blocks, str) else blocks:
+            name = name.strip()
+            if ".." in name:
+                first, _, last = name.partition("..")
+                ends = [first or self.blocks[0], last or self.blocks[-1]]
+                at = [self.blocks.index(e) for e in ends if e in self.blocks]
+                found = list(self.blocks[at[0] : at[1] + 1]) if len(at) == 2 else []
+            else:
+                found = fnmatch.filter(self.blocks, name) or [e for e in extra if e == name]
+            if not found:
+                raise ValueError(
+                    f"unknown block {name!r}; {self.name} has {self._summary()}"
+                    + "".join(f", and {e!r}" for e in extra)
+                )
+            wanted += found
+        if not wanted:
+            raise ValueError(f"no block was named; {self.name} has {self._summary()}")
+        return tuple(sorted(set(wanted), key=[*extra, *self.blocks].index))
+
+    def _summary(self) -> str:
+        config = self.pipe.transformer.config
+        return (
+            f"double.0 … double.{config.num_layers - 1} and "
+            f"single.0 … single.{config.num_single_layers - 1}"
+        )
+
+    def record(self, **facts: Any) -> dict[str, Any]:
+        """What made an image, as plain data: model, versions, open interventions and `facts`."""
+        versions = {"python": platform.python_version()}
+        for package in ("fluxlens", "torch", "diffusers", "transformers"):
+            try:
+                versions[package] = version(package)
+            except PackageNotFoundError:
+                versions[package] = "unknown"
+        return {
+            "model": self.name,
+            "revision": self.revision,
+            "dtype": str(self.dtype).removeprefix("torch."),
+            "device": str(self.device),
+            "attention_backend": self.attention_backend,
+            "versions": versions,
+            "interventions": [context.to_json() for context in self.watch.contexts],
+            **facts,
+        }
+
+    # running it
+
+    def edit(
+        self,
+        prompt: Prompts,
+        ref: Refs,
+        seed: Seeds = 0,
+        steps: int = 4,
+        height: Sizes = None,
+        width: Sizes = None,
+    ) -> Any:
+        """An edit of a reference: ``flux.edit("draw a mug in this color", ref=red, seed=0)``.
+
+        PIL images in, PIL image out, at the (first) reference's size unless told otherwise. Prompt,
+        reference, seed and size may be lists, a row each, and then a list comes back; several
+        references of one row are a tuple. One row equals the stock pipeline bit for bit on the CPU
+        in float32. Transparency is composited on white, EXIF rotations are applied.
+        """
+        from .sampler import rows_of, sample
+
+        rows, single = rows_of(self, prompt, ref, seed, height, width)
+        if any(not row.refs for row in rows):
+            raise ValueError("an edit needs a reference image; without one, use flux.generate(…)")
+        images = sample(self, rows, steps=steps)
+        return images[0] if single else images
+
+    def generate(
+        self,
+        prompt: Prompts,
+        seed: Seeds = 0,
+        steps: int = 4,
+        height: Sizes = None,
+        width: Sizes = None,
+    ) -> Any:
+        """A text-to-image generation, with no reference: ``flux.generate("a red mug", seed=0)``."""
+        from .sampler import rows_of, sample
+
+        rows, single = rows_of(self, prompt, None, seed, height, width)
+        images = sample(self, rows, steps=steps)
+        return images[0] if single else images
+
+    def layout(
+        self, prompt: Prompts, ref: Refs = None, height: Sizes = None, width: Sizes = None
+    ) -> Layout:
+        """Where every token of such a run lives; nothing is run. See `fluxlens.layout.Layout`."""
+        from .sampler import layout_of, rows_of
+
+        rows, _ = rows_of(self, prompt, ref, 0, height, width)
+        return layout_of(self, rows)
+
+    # putting it under the lens
+
+    def capture(
+        self,
+        block: str | Iterable[str],
+        tokens: str = "text",
+        steps: int | Iterable[int] | None = None,
+        rows: int | Iterable[int] | None = None,
+    ) -> Capture:
+        """Copy a region's rows out of block outputs: ``with flux.capture("double.1") as acts:``.
+
+        `block` also takes ``"context"``, the output of the context embedder. Raises `FiringError`
+        on exit if a block and step that were promised did not run.
+        """
+        from .hooks import Capture
+        from .layout import Region
+
+        blocks = self.select(block, extra=("context",))
+        region = Region.parse(tokens)
+        return Capture(
+            self, region, blocks=blocks, steps=as_numbers(steps), rows=as_numbers(rows)
+        )
+
+    def patch(
+        self,
+        acts: Activations,
+        tokens: str | None = None,
+        *,
+        blocks: str | Iterable[str] | None = None,
+        steps: int | Iterable[int] | None = None,
+        rows: int | Iterable[int] | None = None,
+        into: str | None = None,
+        source_step: int | None = None,
+        positions: str = "same",
+    ) -> Patch:
+        """Write captured rows over a run: ``with flux.patch(acts, tokens="text[padding]"):``.
+
+        Same block and same step by default. `into` writes one captured block elsewhere: another
+        block, or ``"context"``, the output of the context embedder, which is the paper's T2I Lens;
+        there a single captured step serves all steps, and positions are the source prompt's.
+        `source_step` reads one captured step for every step. ``positions="source"`` places tokens
+        by the captured run's prompt, whatever the prompt of the patched run.
+        """
+        from .hooks import Patch
+        from .layout import Region
+
+        source_block = None
+        targets = acts.blocks if blocks is None else self.select(blocks, extra=("context",))
+        if into is not None:
+            if len(targets) != 1 or targets[0] not in acts.blocks:
+                raise ValueError(
+                    f"into={into!r} writes one captured block elsewhere: name it with blocks=… "
+                    f"(captured: {', '.join(acts.blocks)})"
+                )
+            source_block = targets[0]
+            targets = self.select(into, extra=("context",))
+            if into == "context":
+                positions = "source"
+                if source_step is None and len(acts.steps) == 1:
+                    source_step = acts.steps[0]
+        return Patch(
+            self,
+            acts,
+            Region.parse(acts.region if tokens is None else tokens),
+            source_block=source_block,
+            source_step=source_step,
+            positions=positions,
+            blocks=targets,
+            steps=as_numbers(steps),
+            rows=as_numbers(rows),
+        )
+
+    def knockout(
+        self,
+        edge: str | Sequence[str],
+        blocks: str | Iterable[str] = "*",
+        steps: int | Iterable[int] | None = None,
+        rows: int | Iterable[int] | None = None,
+    ) -> Knockout:
+        """Cut the flow along an edge: ``with flux.knockout("ref->text[padding]"):``.
+
+        ``"ref->text"``: text queries cannot read reference keys. Several edges may be given. The
+        paper cuts in all blocks at all steps, the default.
+        """
+        from .knockout import Knockout, parse_edges
+
+        return Knockout(
+            self,
+            parse_edges(edge),
+            blocks=self.select(blocks),
+            steps=as_numbers(steps),
+            rows=as_numbers(rows),
+        )
+
+
+def load(
+    name: str | Path,
+    *,
+    dtype: torch.dtype | None = None,
+    device: str | torch.device | None = None,
+    offload: bool = False,
+    revision: str | None = None,
+    max_sequence_length: int | None = None,
+    text_layers: Sequence[int] | None = None,
+    binding: dict[str, str] | None = None,
+) -> Flux:
+    """Load a model: ``flux = fl.load("mini")``.
+
+    `name`: ``"mini"``, ``"mini-direct"``, ``"klein-9b"``, ``"klein-4b"``, a hub id, or a folder in
+    the hub's format (with, optionally, a `fluxlens.json`). `dtype` is float32 on the CPU and
+    bfloat16 on CUDA unless given; `offload` keeps only the running component on the GPU. Without
+    sweeps of its own a model's binding blocks are the paper's at the same relative depth: override
+    with ``binding={"style": "double.3", "color": "single.5"}``. Only safetensors are read. Raises
+    `ModelError` with the remedy.
+    """
+    from diffusers import Flux2KleinPipeline, Flux2Transformer2DModel
+
+    device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
+    dtype = dtype or (torch.bfloat16 if device.type == "cuda" else torch.float32)
+    if offload and device.type == "cpu":
+        raise ModelError("offload needs an accelerator: there is nothing to offload from on a CPU")
+    folder, commit = _folder.find(str(name), revision)
+    facts = _folder.read_facts(folder)
+    settings: dict[str, Any] = {"use_safetensors": True, "dtype": dtype}
+    base = folder
+    if "base" in facts:
+        base = (folder / facts["base"]).resolve()
+        if not base.is_dir():
+            raise ModelError(f"{folder} is built on {base}, which is missing")
+        _folder.check(folder, only=("transformer",))
+    _folder.check(base)
+    try:
+        if base is not folder:
+            settings["transformer"] = Flux2Transformer2DModel.from_pretrained(
+                folder / "transformer", use_safetensors=True, dtype=dtype
+            )
+        pipe = Flux2KleinPipeline.from_pretrained(base, local_files_only=True, **settings)
+    except (OSError, ValueError, KeyError, RuntimeError) as error:
+        raise ModelError(f"{folder} could not be loaded: {error}") from error
+    if offload:
+        pipe.enable_model_cpu_offload(device=device)
+    else:
+        pipe.to(device)
+    pipe.set_progress_bar_config(disable=True)
+    return Flux(
+        pipe,
+        name=facts.get("name", str(name)),
+        revision=commit or _folder.digest(folder),
+        wiring=facts.get("wiring"),
+        max_sequence_length=max_sequence_length or facts.get("max_sequence_length", 512),
+        text_layers=text_layers or facts.get("text_layers", (9, 18, 27)),
+        binding=binding or facts.get("binding"),
+        default_size=facts.get("default_size", 1024),
+    )

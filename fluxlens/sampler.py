@@ -1,0 +1,271 @@
+"""Our denoising loop, made of the stock pipeline's own methods.
+
+Context: a study runs the same few interventions over thousands of tasks. Details: the stock call
+gives all rows of a batch the same references; here each row has its own prompt, references and
+seed. Intuition: one row is the stock pipeline, bit for bit; a batch is many such rows, to rounding.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import warnings
+from collections import defaultdict
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from PIL import Image
+from torch import Tensor
+
+from . import references
+from .layout import Layout, reference_size, text_tokens, warn_if_cut
+
+if TYPE_CHECKING:
+    from .models import Flux
+
+
+class _Stop(Exception):
+    """Ends a forward whose rest nobody needs."""
+
+
+@dataclass(frozen=True)
+class Row:
+    """One picture to make; `size` and `grids` are (height, width), in pixels and in tokens."""
+
+    prompt: str
+    refs: tuple[Image.Image, ...]
+    seed: int
+    size: tuple[int, int]
+    grids: tuple[tuple[int, int], ...]
+
+
+def broadcast(**values: Any) -> tuple[list[dict[str, Any]], bool]:
+    """Lists are rows, anything else is every row's; also says whether nothing was a list."""
+    sizes = {name: len(v) for name, v in values.items() if isinstance(v, list)}
+    if len(set(sizes.values())) > 1 or 0 in sizes.values():
+        raise ValueError(f"lists must name the same rows, and at least one; got lengths {sizes}")
+    count = next(iter(sizes.values()), 1)
+    rows = [
+        {name: v[i] if isinstance(v, list) else v for name, v in values.items()}
+        for i in range(count)
+    ]
+    return rows, not sizes
+
+
+def rows_of(
+    flux: Flux, prompt: Any, ref: Any, seed: Any, height: Any = None, width: Any = None
+) -> tuple[list[Row], bool]:
+    """Check and complete what the user asked for; also says whether it is a single row."""
+    specs, single = broadcast(prompt=prompt, ref=ref, seed=seed, height=height, width=width)
+    prepared: dict[int, tuple[Image.Image, ...]] = {}
+    rows = []
+    for spec in specs:
+        if not isinstance(spec["prompt"], str):
+            raise TypeError(f"a prompt must be a string, not {type(spec['prompt']).__name__}")
+        if isinstance(spec["seed"], bool) or not isinstance(spec["seed"], int | np.integer):
+            raise TypeError(f"a seed must be an integer, not {spec['seed']!r}")
+        key = id(spec["ref"])
+        if key not in prepared:
+            prepared[key] = references.prepare_row(spec["ref"])
+        refs = prepared[key]
+        sizes = [reference_size(*image.size, flux.multiple) for image in refs]
+        side = (flux.default_size, flux.default_size)
+        default = (sizes[0][1], sizes[0][0]) if sizes else side
+        size = tuple(
+            _side(name, spec[name], default[i], flux.multiple)
+            for i, name in enumerate(("height", "width"))
+        )
+        grids = tuple((h // flux.multiple, w // flux.multiple) for w, h in sizes)
+        rows.append(Row(spec["prompt"], refs, int(spec["seed"]), size, grids))
+    return rows, single
+
+
+def _side(name: str, value: int | None, default: int, multiple: int) -> int:
+    value = default if value is None else value
+    if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < multiple:
+        raise ValueError(f"{name} must be at least {multiple} pixels, not {value!r}")
+    if value % multiple:
+        kept = int(value) // multiple * multiple
+        warnings.warn(f"{name} {value} is not a multiple of {multiple}: using {kept}", stacklevel=4)
+        return kept
+    return int(value)
+
+
+def layout_of(flux: Flux, rows: Sequence[Row]) -> Layout:
+    """The layout of a batch; its rows must have the same sizes."""
+    if len({(row.size, row.grids) for row in rows}) > 1:
+        raise ValueError("rows of different sizes have different layouts: ask for one at a time")
+    made = {
+        prompt: text_tokens(flux.pipe.tokenizer, prompt, flux.max_sequence_length)
+        for prompt in dict.fromkeys(row.prompt for row in rows)
+    }
+    warn_if_cut(list(made.values()))
+    height, width = rows[0].size
+    grid = height // flux.multiple, width // flux.multiple
+    texts = tuple(made[row.prompt] for row in rows)
+    return Layout(len(rows), flux.max_sequence_length, grid, rows[0].grids, texts)
+
+
+@torch.no_grad()
+def sample(
+    flux: Flux, rows: Sequence[Row], *, steps: int = 4, stop_after: str | None = None
+) -> list[Image.Image]:
+    """Denoise rows, batched by shape, and give their images in the order of the rows.
+
+    With `stop_after`, the last step ends behind that block and no image is made (an empty list
+    comes back): for a capture, whose rest nobody reads. One reading of protocol 1.0: four steps, no
+    guidance, one generator a row on the pipeline's device.
+    """
+    if isinstance(steps, bool) or not isinstance(steps, int) or steps < 1:
+        raise ValueError(f"steps must be a whole number of at least 1, not {steps!r}")
+    if stop_after is not None:
+        (stop_after,) = flux.select(stop_after)
+    groups: dict[Any, list[int]] = defaultdict(list)
+    for n, row in enumerate(rows):
+        groups[row.size, row.grids].append(n)
+    layouts = [layout_of(flux, [rows[n] for n in members]) for members in groups.values()]
+    images: list[Any] = [None] * len(rows)
+    try:
+        for members, layout in zip(groups.values(), layouts, strict=True):
+            with flux.watch.batch(layout, members, len(rows), steps):
+                latents = _denoise(flux, [rows[n] for n in members], steps, stop_after)
+            if stop_after is None:
+                for n, image in zip(members, _decode(flux, latents), strict=True):
+                    images[n] = image
+    finally:
+        flux.pipe.maybe_free_model_hooks()
+    return [] if stop_after else images
+
+
+def _denoise(
+    flux: Flux, rows: Sequence[Row], steps: int, stop_after: str | None
+) -> Float[Tensor, "rows channels height width"]:
+    from diffusers.pipelines.flux2 import pipeline_flux2_klein as stock
+
+    pipe, device = flux.pipe, flux.device
+    text = torch.cat([_embed(flux, row.prompt) for row in rows])
+    text_ids = pipe._prepare_text_ids(text).to(device)
+    height, width = rows[0].size
+    latents, latent_ids = pipe.prepare_latents(
+        batch_size=len(rows),
+        num_latents_channels=pipe.transformer.config.in_channels // 4,
+        height=height,
+        width=width,
+        dtype=text.dtype,
+        device=device,
+        generator=[torch.Generator(device).manual_seed(row.seed) for row in rows],
+    )
+    ids, noise, refs = latent_ids, latents.shape[1], None
+    if rows[0].refs:
+        refs = torch.cat(
+            [torch.cat([_encode(flux, image) for image in row.refs], dim=1) for row in rows]
+        )
+        shapes = [torch.empty(1, 1, *grid) for grid in rows[0].grids]
+        ref_ids = pipe._prepare_image_ids(shapes).repeat(len(rows), 1, 1).to(device)
+        ids = torch.cat([latent_ids, ref_ids], dim=1)
+
+    sigmas = np.linspace(1.0, 1 / steps, steps)
+    if getattr(pipe.scheduler.config, "use_flow_sigmas", False):
+        sigmas = None
+    mu = stock.compute_empirical_mu(image_seq_len=noise, num_steps=steps)
+    times, _ = stock.retrieve_timesteps(pipe.scheduler, steps, device, sigmas=sigmas, mu=mu)
+    pipe.scheduler.set_begin_index(0)
+    for n, time in enumerate(times):
+        joint = latents if refs is None else torch.cat([latents, refs], dim=1)
+
+        def forward(joint: Tensor = joint, time: Tensor = time) -> Tensor:
+            with pipe.transformer.cache_context("cond"):
+                return pipe.transformer(
+                    hidden_states=joint.to(pipe.transformer.dtype),
+                    timestep=time.expand(len(rows)).to(latents.dtype) / 1000,
+                    guidance=None,
+                    encoder_hidden_states=text,
+                    txt_ids=text_ids,
+                    img_ids=ids,
+                    joint_attention_kwargs=None,
+                    return_dict=False,
+                )[0]
+
+        if stop_after and n == len(times) - 1:
+            _until(flux, stop_after, forward)
+            return latents
+        velocity = forward()[:, :noise]
+        latents = pipe.scheduler.step(velocity, time, latents, return_dict=False)[0]
+    grid = height // flux.multiple, width // flux.multiple
+    return pipe._unpack_latents_with_ids(latents, latent_ids, *grid)
+
+
+def _until(flux: Flux, block: str, forward: Callable[[], Tensor]) -> None:
+    def stop(module: Any, args: Any, output: Any) -> None:
+        raise _Stop
+
+    handle = flux.module(block).register_forward_hook(stop)  # behind every hook already there
+    try:
+        forward()
+    except _Stop:
+        pass
+    finally:
+        handle.remove()
+
+
+def _decode(flux: Flux, latents: Float[Tensor, "rows channels height width"]) -> list[Image.Image]:
+    pipe = flux.pipe
+    vae = pipe.vae
+    mean = vae.bn.running_mean.view(1, -1, 1, 1).to(latents.device, latents.dtype)
+    spread = torch.sqrt(vae.bn.running_var.view(1, -1, 1, 1) + vae.config.batch_norm_eps)
+    latents = latents * spread.to(latents.device, latents.dtype) + mean
+    latents = pipe._unpatchify_latents(latents)
+    pixels = latents.shape[-1] * latents.shape[-2] * pipe.vae_scale_factor**2
+    images: list[Image.Image] = []
+    for part in latents.split(max(1, 1024 * 1024 // pixels)):  # a megapixel of memory at a time
+        decoded = vae.decode(part, return_dict=False)[0]
+        images += pipe.image_processor.postprocess(decoded, output_type="pil")
+    return images
+
+
+def _embed(flux: Flux, prompt: str) -> Float[Tensor, "1 tokens width"]:
+    """A prompt's embedding; each distinct prompt is encoded alone, so no batch changes it."""
+
+    def encode() -> Tensor:
+        return flux.pipe.encode_prompt(prompt=prompt, device=flux.device, **flux.pipe_kwargs)[0]
+
+    path = flux.max_sequence_length, flux.text_layers
+    return _cached(flux, ("text", prompt, path), flux.pipe.text_encoder, encode)
+
+
+def _encode(flux: Flux, image: Image.Image) -> Float[Tensor, "1 tokens channels"]:
+    """A reference's tokens, resized and encoded as the pipeline does."""
+    pipe = flux.pipe
+
+    def encode() -> Tensor:
+        small = image
+        if small.width * small.height > 1024 * 1024:
+            small = pipe.image_processor._resize_to_target_area(small, 1024 * 1024)
+        width, height = (side // flux.multiple * flux.multiple for side in small.size)
+        pixels = pipe.image_processor.preprocess(
+            small, height=height, width=width, resize_mode="crop"
+        )
+        return pipe.prepare_image_latents([pixels], 1, None, flux.device, pipe.vae.dtype)[0]
+
+    pixels = hashlib.sha256(image.tobytes()).hexdigest()
+    return _cached(flux, ("image", image.size, pixels), pipe.vae, encode)
+
+
+def _cached(flux: Flux, key: Any, module: torch.nn.Module, make: Callable[[], Tensor]) -> Tensor:
+    """Remember encodings, unless somebody listens to the encoder or has changed its weights."""
+    if any(m._forward_hooks or m._forward_pre_hooks for m in module.modules()):
+        return make()
+    weights = sum(0 if p.is_inference() else p._version for p in module.parameters())
+    key = (*key, str(flux.device), id(module), module.dtype, weights)
+    if key not in flux.cache:
+        while len(flux.cache) >= 512 or _bytes(flux.cache) > 2**29:
+            flux.cache.pop(next(iter(flux.cache)))
+        flux.cache[key] = make()
+    return flux.cache[key]
+
+
+def _bytes(cache: dict[Any, Tensor]) -> int:
+    return sum(value.nbytes for value in cache.values())
