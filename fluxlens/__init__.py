@@ -14,6 +14,15 @@ with flux.patch(acts, tokens="text[padding]"):
 from ._context import FiringError
 from ._folder import ModelError
 from .hooks import Activations
+from .interventions import (
+    Result,
+    attention_knockout,
+    color_lens,
+    drop_reference,
+    i2i_patch,
+    layer_sweep,
+    t2i_lens,
+)
 from .knockout import attention_mask
 from .layout import Layout, Region
 from .models import Flux, load
@@ -26,6 +35,13 @@ __all__ = [
     "Layout",
     "ModelError",
     "Region",
+    "Result",
+    "attention_knockout",
     "attention_mask",
+    "color_lens",
+    "drop_reference",
+    "i2i_patch",
+    "layer_sweep",
     "load",
+    "t2i_lens",
 ]

@@ -144,16 +144,20 @@ class Context:
         self._handles: list[Any] = []
         self._open = False
 
-    def to_json(self) -> dict[str, Any]:
-        """The intervention as plain data, for a run's record."""
-        return {"kind": self.kind, "blocks": list(self.blocks), "steps": self.steps}
+    def to_json(self, row: int | None = None) -> dict[str, Any]:
+        """The intervention as plain data, for a run's record; of one row if it is named."""
+        steps = None if self.steps is None else list(self.steps)
+        out = {"kind": self.kind, "blocks": list(self.blocks), "steps": steps}
+        if row is None:
+            out["rows"] = None if self.rows is None else list(self.rows)
+        return out
 
     def attach(self, block: str) -> Any:
         """Register this intervention's hook on one block; returns the handle."""
         raise NotImplementedError
 
     def prepare(self, run: Run, local: list[int]) -> None:
-        """Check a run that begins, for its rows `local`; raise `ValueError` if it cannot be done."""
+        """Check a run that begins, for its rows `local`; `ValueError` if it cannot be done."""
 
     def result(self) -> Any:
         """What `with … as` binds."""
@@ -175,7 +179,7 @@ class Context:
             raise
         return self.result()
 
-    def __exit__(self, kind: Any, error: Any, trace: Any) -> None:
+    def __exit__(self, kind: object, error: object, trace: object) -> None:
         self._close()
         if kind is None:
             self._check_firings()

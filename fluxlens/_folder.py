@@ -50,9 +50,7 @@ def download(hub_id: str, revision: str | None) -> tuple[Path, str]:
     from diffusers import Flux2KleinPipeline
 
     try:
-        folder = Path(
-            Flux2KleinPipeline.download(hub_id, revision=revision, use_safetensors=True)
-        )
+        folder = Path(Flux2KleinPipeline.download(hub_id, revision=revision, use_safetensors=True))
     except Exception as error:  # the hub has a dozen ways to say no; the reader needs one
         reason = f"{type(error).__name__}: {error}".strip().splitlines()[0]
         raise ModelError(

@@ -69,7 +69,7 @@ class Activations:
     def pick(
         self, blocks: Sequence[str] | str | None = None, rows: Sequence[int] | None = None
     ) -> Activations:
-        """Some blocks, some rows (in the order given, repeats allowed): `acts.pick(rows=[0, 0])`."""
+        """Some blocks, and rows in the order given, repeats allowed: `acts.pick(rows=[0, 0])`."""
         keep = self.blocks if blocks is None else ([blocks] if isinstance(blocks, str) else blocks)
         index = list(range(self.rows)) if rows is None else list(rows)
         assert self.positions is not None
@@ -96,8 +96,8 @@ class Capture(Context):
         if "context" in self.blocks and region.kind != "text":
             raise ValueError(f"the context embedder holds text only, not {region}")
 
-    def to_json(self) -> dict[str, Any]:
-        return {**super().to_json(), "tokens": str(self.region), "rows": self.rows}
+    def to_json(self, row: int | None = None) -> dict[str, Any]:
+        return {**super().to_json(row), "tokens": str(self.region)}
 
     def attach(self, block: str) -> Any:
         def copy_out(module: Any, args: Any, output: Any) -> None:
@@ -139,7 +139,7 @@ class Capture(Context):
         self._layouts += [run.layout.take([i]) for i in local]
         self.acts.total = run.steps
 
-    def __exit__(self, kind: Any, error: Any, trace: Any) -> None:
+    def __exit__(self, kind: object, error: object, trace: object) -> None:
         super().__exit__(kind, error, trace)
         if kind is not None:
             return
@@ -186,20 +186,19 @@ class Patch(Context):
                 "another place to write with into=…"
             )
 
-    def to_json(self) -> dict[str, Any]:
-        prompts = [layout.texts[0].prompt if layout.texts else None for layout in self.acts.layouts]
-        return {
-            **super().to_json(),
-            "tokens": str(self.region),
-            "rows": self.rows,
-            "positions": self.positions,
-            "source": {
-                "block": self.source_block,
-                "step": self.source_step,
-                "steps": list(self.acts.steps),
-                "prompts": prompts,
-            },
+    def to_json(self, row: int | None = None) -> dict[str, Any]:
+        layouts = self.acts.layouts
+        if row is not None and len(layouts) > 1:
+            layouts = (layouts[self.rows.index(row) if self.rows else row],)
+        prompts = [layout.texts[0].prompt if layout.texts else None for layout in layouts]
+        source = {
+            "block": self.source_block,
+            "step": self.source_step,
+            "steps": list(self.acts.steps),
+            "prompts": list(dict.fromkeys(prompts)),
         }
+        tokens = {"tokens": str(self.region), "positions": self.positions}
+        return {**super().to_json(row), **tokens, "source": source}
 
     def attach(self, block: str) -> Any:
         def write(module: Any, args: Any, output: Any) -> Any:
@@ -276,10 +275,11 @@ class Patch(Context):
                 f"{source.image} and references {list(source.refs)} in tokens, this run "
                 f"{target.image} and {list(target.refs)}"
             )
-        if self.region.kind == "text" and self.positions == "same":
-            if source.texts and target.texts and source.texts[0].prompt != target.texts[0].prompt:
-                raise ValueError(
-                    f"the captured run's prompt was {source.texts[0].prompt!r}, this run's is "
-                    f"{target.texts[0].prompt!r}: its positions mean other words. To place them by "
-                    "the captured prompt all the same, pass positions='source'"
-                )
+        if self.region.kind != "text" or self.positions == "source":
+            return
+        if source.texts and target.texts and source.texts[0].prompt != target.texts[0].prompt:
+            raise ValueError(
+                f"the captured run's prompt was {source.texts[0].prompt!r}, this run's is "
+                f"{target.texts[0].prompt!r}: its positions mean other words. To place them by the "
+                "captured prompt all the same, pass positions='source'"
+            )

@@ -58,7 +58,7 @@ def attention_mask(
     mask = fl.attention_mask(flux.layout(prompt, ref=red), "ref->text")
     flux.pipe(prompt, image=red, attention_kwargs={"attention_mask": mask}, **flux.pipe_kwargs)
     ```
-    is a knockout in all blocks with no hooks at all. One mask serves the batch where its rows agree.
+    is a knockout in all blocks without a hook. One mask serves the batch where its rows agree.
     """
     names = [edges] if isinstance(edges, str) else edges
     pairs = [pair for e in names for pair in ((e,) if isinstance(e, tuple) else parse_edges(e))]
@@ -106,8 +106,8 @@ class Knockout(Context):
         self._built_for: tuple[Layout, tuple[int, ...]] | None = None
         self._mask: Tensor | None = None
 
-    def to_json(self) -> dict[str, Any]:
-        return {**super().to_json(), "cut": [edge_name(e) for e in self.edges], "rows": self.rows}
+    def to_json(self, row: int | None = None) -> dict[str, Any]:
+        return {**super().to_json(row), "cut": [edge_name(e) for e in self.edges]}
 
     def __enter__(self) -> Any:
         self.flux.check_attention()

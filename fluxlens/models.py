@@ -17,7 +17,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
-from PIL import Image
 
 from . import _folder
 from ._context import Watch, as_numbers
@@ -218,7 +217,7 @@ class Flux:
         for package in ("fluxlens", "torch", "diffusers", "transformers"):
             try:
                 versions[package] = version(package)
-            except PackageNotFoundError:
+            except PackageNotFoundError:  # a checkout that is not installed
                 versions[package] = "unknown"
         return {
             "model": self.name,
@@ -300,9 +299,7 @@ class Flux:
 
         blocks = self.select(block, extra=("context",))
         region = Region.parse(tokens)
-        return Capture(
-            self, region, blocks=blocks, steps=as_numbers(steps), rows=as_numbers(rows)
-        )
+        return Capture(self, region, blocks=blocks, steps=as_numbers(steps), rows=as_numbers(rows))
 
     def patch(
         self,

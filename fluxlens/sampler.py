@@ -175,40 +175,42 @@ def _denoise(
     pipe.scheduler.set_begin_index(0)
     for n, time in enumerate(times):
         joint = latents if refs is None else torch.cat([latents, refs], dim=1)
-
-        def forward(joint: Tensor = joint, time: Tensor = time) -> Tensor:
-            with pipe.transformer.cache_context("cond"):
-                return pipe.transformer(
-                    hidden_states=joint.to(pipe.transformer.dtype),
-                    timestep=time.expand(len(rows)).to(latents.dtype) / 1000,
-                    guidance=None,
-                    encoder_hidden_states=text,
-                    txt_ids=text_ids,
-                    img_ids=ids,
-                    joint_attention_kwargs=None,
-                    return_dict=False,
-                )[0]
-
-        if stop_after and n == len(times) - 1:
-            _until(flux, stop_after, forward)
+        velocity = _forward(
+            flux,
+            stop_after if n == len(times) - 1 else None,
+            hidden_states=joint.to(pipe.transformer.dtype),
+            timestep=time.expand(len(rows)).to(latents.dtype) / 1000,
+            guidance=None,
+            encoder_hidden_states=text,
+            txt_ids=text_ids,
+            img_ids=ids,
+            joint_attention_kwargs=None,
+            return_dict=False,
+        )
+        if velocity is None:
             return latents
-        velocity = forward()[:, :noise]
-        latents = pipe.scheduler.step(velocity, time, latents, return_dict=False)[0]
+        latents = pipe.scheduler.step(velocity[:, :noise], time, latents, return_dict=False)[0]
     grid = height // flux.multiple, width // flux.multiple
     return pipe._unpack_latents_with_ids(latents, latent_ids, *grid)
 
 
-def _until(flux: Flux, block: str, forward: Callable[[], Tensor]) -> None:
+def _forward(flux: Flux, stop_after: str | None, **inputs: Any) -> Tensor | None:
+    """The transformer's output; None if it was ended behind `stop_after`."""
+
     def stop(module: Any, args: Any, output: Any) -> None:
         raise _Stop
 
-    handle = flux.module(block).register_forward_hook(stop)  # behind every hook already there
+    transformer = flux.pipe.transformer
+    # registered last, so it comes behind every hook that reads the block
+    handle = flux.module(stop_after).register_forward_hook(stop) if stop_after else None
     try:
-        forward()
+        with transformer.cache_context("cond"):
+            return transformer(**inputs)[0]
     except _Stop:
-        pass
+        return None
     finally:
-        handle.remove()
+        if handle:
+            handle.remove()
 
 
 def _decode(flux: Flux, latents: Float[Tensor, "rows channels height width"]) -> list[Image.Image]:
