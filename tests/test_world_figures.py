@@ -82,7 +82,7 @@ def test_figures_take_their_place_and_size() -> None:
     shot = board("illustrated")
     draw_subject(shot, "frog", x=30, base=80, height=40)
     rows, columns = np.nonzero(changed_map(pixels(shot), pixels(board("illustrated"))))
-    assert 36 <= rows.min() and rows.max() <= 82
+    assert rows.min() >= 36 and rows.max() <= 82
     assert abs((columns.min() + columns.max()) / 2 - 30) < 2
 
 

@@ -193,12 +193,12 @@ def _cartoon_boy(pen: Pen) -> None:
 def _doll(pen: Pen) -> None:
     yarn, cloth, dress = (214, 84, 40), (255, 232, 206), (150, 84, 190)
     for s in (-1, 1):
-        for y in (38, 31, 24):
+        for y in (38.0, 31.0, 24.0):
             pen.oval(s * 17, y, 4.2, 4.4, yarn)
         pen.oval(s * 17, 19, 3, 2.4, (250, 220, 70))
     _legs(pen, WHITE, dress)
     _dress(pen, dress, cloth)
-    for x, y in ((-8, 15), (0, 15), (8, 15), (-4, 22), (4, 22)):
+    for x, y in ((-8, 15.0), (0, 15), (8, 15), (-4, 22), (4, 22)):
         pen.dot(x, y, 1.9, WHITE)
     _head(pen, cloth)
     for x, y in ((-13, 50), (-8, 56), (0, 58.5), (8, 56), (13, 50)):

@@ -211,8 +211,10 @@ def _shirt(canvas: Canvas, person: Person, skin: Color) -> None:
         for row in range(3):
             for column in range(-4, 5):
                 x, y = X + 11 * column + 5.5 * (row % 2), 74 + 9 * row
-                if _inside(x, y, half):
-                    patch([(x + 3 * cos(a * pi / 8), y + 3 * sin(a * pi / 8)) for a in range(16)])
+                if abs(x - X) <= _width(half, y):
+                    ring = _superellipse(x, y, 3, 3, 2)
+                    edges = [(max(X - w, min(X + w, a)), b) for a, b in ring if (w := _width(half, b))]
+                    patch(edges)
     if not canvas.photo and person.pattern != "plain":
         canvas.line([*outline, outline[0]], INK, 1.3)
     canvas.ellipse(X, 65, 14, 8.5, accent)
@@ -221,10 +223,9 @@ def _shirt(canvas: Canvas, person: Person, skin: Color) -> None:
     canvas.rect(X - neck, 54, X + neck, 65, mix(skin, (90, 40, 30), 0.18), outline=0)
 
 
-def _inside(x: float, y: float, half: Sequence[Point]) -> bool:
-    """Whether a dot at (x, y) stays within the shirt."""
-    width = numpy.interp(y - 2, [b for _, b in half], [a for a, _ in half]) - 3.2
-    return bool(abs(x - X) <= width)
+def _width(half: Sequence[Point], y: float) -> float:
+    """Half the shirt's width at height y."""
+    return float(numpy.interp(y, [b for _, b in half], [a for a, _ in half]))
 
 
 def _hair_behind(canvas: Canvas, person: Person, color: Color) -> None:
@@ -248,8 +249,8 @@ def _hair_behind(canvas: Canvas, person: Person, color: Color) -> None:
 def _hair_front(canvas: Canvas, person: Person, color: Color) -> None:
     cap: dict[str, Any] = {"start": 180, "stop": 360}
     if person.hair == "short":
-        canvas.polygon([(30, 38), (30, 27), (36, 19), (48, 16), (60, 19), (66, 27), (66, 38),
-                        (63, 38), (62, 30), (54, 28), (42, 27), (34, 30), (33, 38)], color)  # fmt: skip
+        canvas.polygon([(29, 43), (29, 27), (36, 19), (48, 16), (60, 19), (67, 27), (67, 43),
+                        (63, 43), (62, 30), (54, 28), (42, 27), (34, 30), (33, 43)], color)  # fmt: skip
     elif person.hair == "spiky":
         canvas.polygon([(30, 34), (26, 18), (35, 21), (37, 9), (45, 17), (51, 6), (55, 17),
                         (64, 9), (63, 21), (70, 20), (66, 34), (58, 28), (50, 31), (43, 27),
@@ -336,9 +337,9 @@ def draw_person(canvas: Canvas, person: Person) -> None:
     for s in (-1, 1):
         canvas.ellipse(X + s * 17, 41, 3, 4.5, skin)
     head = {
-        "oval": _superellipse(X, Y, 16.5, 20, 2.2, jaw=0.18),
+        "oval": _superellipse(X, Y, 16.5, 20.5, 2, jaw=0.24),
         "round": _superellipse(X, Y, 18.5, 18.5, 2.1),
-        "square": _superellipse(X, Y, 17, 19.5, 4, jaw=-0.03),
+        "square": _superellipse(X, Y, 17, 19.5, 4.5, jaw=-0.06),
     }[person.face]
     canvas.polygon(head, skin)
     if person.facial_hair == "beard":
