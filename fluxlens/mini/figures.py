@@ -218,7 +218,8 @@ def _globe_man(pen: Pen) -> None:
     pen.shape([(-5, 33), (5, 33), (0, 22)], WHITE)
     pen.shape([(-2, 32), (2, 32), (2.6, 20), (0, 17), (-2.6, 20)], RED)
     pen.oval(0, 46, 16, 16, (56, 132, 222))
-    pen.shape([(-13, 53), (-6, 59), (1, 58), (-1, 53), (-4, 51), (-6, 46), (-11, 48)], land, flat=True)
+    pen.shape([(-13, 53), (-6, 59), (1, 58), (-1, 53), (-4, 51), (-6, 46), (-11, 48)], land,
+              flat=True)  # fmt: skip
     pen.shape([(4, 51), (11, 55), (14.5, 47), (13, 39), (9, 37), (8, 44), (4, 47)], land, flat=True)
     pen.shape([(-12, 40), (-7, 42), (-4, 37), (-7, 33), (-10, 35)], land, flat=True)
     pen.dots(5, 46, 2.9, WHITE, 3.6)
@@ -255,7 +256,9 @@ def _woman_runner(pen: Pen) -> None:
     pen.smile(35.5, 3.5, (200, 50, 70))
 
 
-def _sitting(pen: Pen, fur: Color, belly: Color, paws: Color | None = None, half: float = 14) -> None:
+def _sitting(
+    pen: Pen, fur: Color, belly: Color, paws: Color | None = None, half: float = 14
+) -> None:
     """An animal's body, upright, forepaws on the belly."""
     paws = fur if paws is None else paws
     pen.ground(half + 4)
@@ -349,8 +352,8 @@ def _mouse(pen: Pen) -> None:
     for s in (-1, 1):
         pen.oval(s * 14, 54, 9.5, 9.5, grey)
         pen.oval(s * 14, 54, 6, 6, pink, outline=0)
-    pen.shape([(-14, 48), (-9, 54), (0, 57), (9, 54), (14, 48), (13, 40), (5, 32), (0, 30), (-5, 32),
-               (-13, 40)], grey)
+    pen.shape([(-14, 48), (-9, 54), (0, 57), (9, 54), (14, 48), (13, 40), (5, 32), (0, 30),
+               (-5, 32), (-13, 40)], grey)  # fmt: skip
     pen.eyes(6, 45, 2.8, 1.1)
     pen.oval(0, 32.5, 3.2, 2.6, (230, 90, 120), flat=True)
     pen.stroke([(-14, 38), (-6, 36.5)], (90, 84, 92), 1.5)

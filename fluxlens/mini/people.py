@@ -85,12 +85,14 @@ TEST_PEOPLE: dict[str, Person] = {
         "01": "man, ivory, square, short, teal, square glasses, none, none, checks, red, black",
         "02": "man, umber, round, curly, grey, none, beard, cap, plain, yellow, blue",
         "04": "girl, sand, round, buns, black, none, none, none, dots, pink, white",
-        "07": "man, bronze, oval, long, black, round glasses, moustache, none, stripes, green, yellow",
+        "07": "man, bronze, oval, long, black, round glasses, moustache, none, stripes, green, "
+        "yellow",
         "08": "man, chestnut, square, spiky, violet, none, none, none, dots, black, sky",
         "10": "man, sand, oval, short, ginger, none, beard, none, stripes, blue, white",
         "11": "man, umber, square, short, black, none, none, headband, plain, white, red",
         "15": "woman, bronze, oval, long, ginger, square glasses, none, none, checks, sky, pink",
-        "18": "man, chestnut, oval, curly, black, none, moustache, headband, stripes, yellow, green",
+        "18": "man, chestnut, oval, curly, black, none, moustache, headband, stripes, yellow, "
+        "green",
         "19": "girl, ivory, round, bob, blond, round glasses, none, cap, dots, blue, red",
     }.items()
 }
@@ -212,9 +214,8 @@ def _shirt(canvas: Canvas, person: Person, skin: Color) -> None:
             for column in range(-4, 5):
                 x, y = X + 11 * column + 5.5 * (row % 2), 74 + 9 * row
                 if abs(x - X) <= _width(half, y):
-                    ring = _superellipse(x, y, 3, 3, 2)
-                    edges = [(max(X - w, min(X + w, a)), b) for a, b in ring if (w := _width(half, b))]
-                    patch(edges)
+                    ring = ((a, b, _width(half, b)) for a, b in _superellipse(x, y, 3, 3, 2))
+                    patch([(max(X - w, min(X + w, a)), b) for a, b, w in ring])
     if not canvas.photo and person.pattern != "plain":
         canvas.line([*outline, outline[0]], INK, 1.3)
     canvas.ellipse(X, 65, 14, 8.5, accent)
@@ -249,8 +250,9 @@ def _hair_behind(canvas: Canvas, person: Person, color: Color) -> None:
 def _hair_front(canvas: Canvas, person: Person, color: Color) -> None:
     cap: dict[str, Any] = {"start": 180, "stop": 360}
     if person.hair == "short":
-        canvas.polygon([(29, 43), (29, 27), (36, 19), (48, 16), (60, 19), (67, 27), (67, 43),
-                        (63, 43), (62, 30), (54, 28), (42, 27), (34, 30), (33, 43)], color)  # fmt: skip
+        canvas.polygon([(29, 43), (29, 27), (36, 19), (48, 16), (60, 19), (67, 27),
+                        (67, 43), (63, 43), (62, 30), (54, 28), (42, 27), (34, 30),
+                        (33, 43)], color)  # fmt: skip
     elif person.hair == "spiky":
         canvas.polygon([(30, 34), (26, 18), (35, 21), (37, 9), (45, 17), (51, 6), (55, 17),
                         (64, 9), (63, 21), (70, 20), (66, 34), (58, 28), (50, 31), (43, 27),
