@@ -197,18 +197,20 @@ def execute_one(path: Path, into: Path, parameters: Mapping[str, Any], library: 
     if target.exists() and stamp.exists() and stamp.read_text() == key:
         print(f"  {path.name}: up to date", flush=True)
         return True
-    known = papermill.inspect_notebook(str(path))
+    into.mkdir(parents=True, exist_ok=True)
+    part = into / f"{path.stem}.failed.ipynb"
+    write(clean(read(path)), part)
+    known = papermill.inspect_notebook(str(part))
     if unknown := sorted(set(parameters) - set(known)):
         print(f"  {path.name}: has no parameter {', '.join(unknown)}; has {', '.join(known)}")
+        part.unlink()
         return False
-    into.mkdir(parents=True, exist_ok=True)
-    stamp.unlink(missing_ok=True)
-    part = into / f"{path.stem}.failed.ipynb"
     print(f"  {path.name}: executing", flush=True)
+    stamp.unlink(missing_ok=True)
     start = time.monotonic()
     try:
         papermill.execute_notebook(
-            str(path),
+            str(part),
             str(part),
             parameters=dict(parameters),
             kernel_name="python3",
