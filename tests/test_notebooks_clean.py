@@ -111,6 +111,10 @@ def change_id(notebook: NotebookNode) -> None:
     notebook.cells[0].id = "chance"
 
 
+def silence(notebook: NotebookNode) -> None:
+    notebook.cells[2].source = "1 + 1;"
+
+
 def fail(notebook: NotebookNode) -> None:
     error = new_output("error", ename="ValueError", evalue="no", traceback=[])
     notebook.cells[2].outputs = [error]
@@ -125,6 +129,7 @@ SPOILED: list[tuple[Callable[[NotebookNode], None], str]] = [
     (forget_parameters, "`parameters`"),
     (run_out_of_order, "from top to bottom"),
     (change_id, "ids"),
+    (silence, "semicolon"),
     (fail, "ended with ValueError"),
 ]
 

@@ -146,6 +146,8 @@ def problems(path: Path) -> list[str]:
         if cell.cell_type != "code" or not cell.source.strip():
             continue
         counts.append(cell.execution_count)
+        if cell.source.rstrip().endswith(";"):  # IPython obeys it here, but not under nbval
+            found.append(f"{where}ends with a semicolon; give the value a name instead")
         raises = "raises-exception" in cell.metadata.get("tags", [])
         for output in cell.outputs:
             if WIDGET in output.get("data", {}) and "widgets" not in notebook.metadata:
