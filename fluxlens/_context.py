@@ -29,6 +29,7 @@ class Run:
     rows: tuple[int, ...]  # which rows of the user's call these are
     total: int  # rows in the user's call
     steps: int | None  # None where a bare transformer is called without a schedule
+    blocks: tuple[str, ...] = ()  # those that the last step reaches, if it is cut short
 
 
 def as_numbers(value: int | Iterable[int] | None) -> tuple[int, ...] | None:
@@ -76,11 +77,11 @@ class Watch:
         self._handle = pipe.transformer.register_forward_pre_hook(self._before, with_kwargs=True)
         self._shadowed = pipe.__dict__.get("encode_prompt")
         encode = pipe.encode_prompt
-        signature = inspect.signature(encode)
+        signature = inspect.signature(type(pipe).encode_prompt)
 
         @functools.wraps(encode)
         def encode_prompt(*args: Any, **kwargs: Any) -> Any:
-            given = signature.bind(*args, **kwargs).arguments
+            given = signature.bind(pipe, *args, **kwargs).arguments
             prompts = given.get("prompt") or ""
             known = given.get("prompt_embeds") is None
             self._prompts = None
@@ -91,19 +92,19 @@ class Watch:
         pipe.encode_prompt = encode_prompt
 
     @contextmanager
-    def batch(self, layout: Layout, rows: Sequence[int], total: int, steps: int) -> Iterator[None]:
+    def batch(self, layout: Layout, **run: Any) -> Iterator[None]:
         """Announce the next run; contexts refuse here what they cannot do, before any work."""
         if self.contexts:
-            self._begin(layout, tuple(rows), total, steps)
+            self._begin(layout, **run)
         self._announced = True
         try:
             yield
         finally:
             self._announced = False
 
-    def _begin(self, layout: Layout, rows: tuple[int, ...], total: int, steps: int | None) -> None:
+    def _begin(self, layout: Layout, **run: Any) -> None:
         self._count += 1
-        self.run = Run(self._count, layout, rows, total, steps)
+        self.run = Run(self._count, layout, **run)
         for context in self.contexts:
             context.begin(self.run)
 
@@ -121,7 +122,8 @@ class Watch:
             self._prompts = None
             scheduled = getattr(scheduler, "num_inference_steps", None) is not None
             steps = len(scheduler.timesteps) if scheduled else None
-            self._begin(from_call(kwargs, texts), tuple(range(size)), size, steps)
+            rows = tuple(range(size))
+            self._begin(from_call(kwargs, texts), rows=rows, total=size, steps=steps)
         self.step = step
 
 
@@ -229,7 +231,10 @@ class Context:
             seen = max((s + 1 for n, s, _ in self._fired if n == run.number), default=1)
             steps = self.steps or range(run.steps or seen)
             for step in steps:
+                cut_short = run.blocks and run.steps == step + 1
                 for block in self.blocks:
+                    if cut_short and block not in ("context", *run.blocks):
+                        continue
                     promised += 1
                     if self._fired[run.number, step, block] != 1:
                         missing.append(f"{block} at step {step}")

@@ -26,7 +26,7 @@ def known() -> str:
     return ", ".join((*SHIPPED_NAMES, *HUB_NAMES)) + ", a hub id (owner/name), or a folder"
 
 
-def find(name: str, revision: str | None, offline_ok: bool = True) -> tuple[Path, str | None]:
+def find(name: str, revision: str | None) -> tuple[Path, str | None]:
     """A name's folder and revision, downloading a hub id if need be."""
     if name in SHIPPED_NAMES:
         folder = SHIPPED / name
@@ -36,7 +36,7 @@ def find(name: str, revision: str | None, offline_ok: bool = True) -> tuple[Path
                 "train them with `fluxlens mini train`, or get a release that ships them"
             )
         return folder, None
-    if Path(name).is_dir():
+    if name and Path(name).is_dir():
         return Path(name), None
     hub_id = HUB_NAMES.get(name, name)
     parts = hub_id.split("/")

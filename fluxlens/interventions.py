@@ -8,47 +8,39 @@ layers say how.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, replace
+from collections.abc import Callable
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from PIL import Image
-
-from .hooks import Activations
+from ._recipes import (
+    TOKENS,
+    Result,
+    all_of,
+    all_rows,
+    baselines_of,
+    capture_text,
+    check_tokens,
+    one,
+    records_of,
+    region_name,
+    under,
+)
 from .knockout import edge_name, parse_edges
-from .layout import Region
-from .sampler import Row, broadcast, rows_of, sample
+from .sampler import rows_of
 
 if TYPE_CHECKING:
     from .models import Flux
 
-Pictures = Any  # an image for a single row, a list of them for a batch
-TOKENS = ("all", "padding", "content", "template", "pad")
-
-
-@dataclass(frozen=True)
-class Result:
-    """What a recipe made: ``fl.t2i_lens(flux, prompt, red).image``.
-
-    `image` is the picture under the intervention (a list of them for a batch) and `record` the
-    JSON-able facts that made it. The baselines are None unless asked for with ``baselines=True``:
-    `edit` (nothing cut, same seed), `clean` (the instruction without reference), `unconditional`
-    (the empty prompt), `source` and `target` (the two edits of a patching pair).
-    """
-
-    image: Pictures
-    record: Any
-    edit: Pictures = None
-    clean: Pictures = None
-    unconditional: Pictures = None
-    source: Pictures = None
-    target: Pictures = None
-
-    @property
-    def images(self) -> list[Image.Image]:
-        """The pictures as a list, also for a single row."""
-        return self.image if isinstance(self.image, list) else [self.image]
+__all__ = [
+    "TOKENS",
+    "Result",
+    "attention_knockout",
+    "color_lens",
+    "drop_reference",
+    "i2i_patch",
+    "layer_sweep",
+    "t2i_lens",
+]
 
 
 def t2i_lens(
@@ -104,40 +96,6 @@ def color_lens(
     return _lens(flux, "color_lens", where, tokens, block, 1, baselines, positions="source")
 
 
-def _lens(
-    flux: Flux,
-    name: str,
-    where: dict[str, Any],
-    tokens: Any,
-    block: Any,
-    steps: int,
-    baselines: bool,
-    **place: Any,
-) -> Result:
-    rows, extra, single = _rows(flux, where, tokens=tokens, block=block)
-    acts, sources = _capture(flux, rows, [e["block"] for e in extra], steps=1)
-    clean = [replace(row, refs=(), grids=(), seed=row.seed + 1) for row in rows]
-    empty = [replace(row, prompt="") for row in clean]
-
-    def patch(key: tuple[str, str], members: list[int]) -> Any:
-        part = acts.pick(key[0], [sources[n] for n in members])
-        return flux.patch(part, key[1], rows=members, **place)
-
-    keys = [(e["block"], _region(e["tokens"])) for e in extra]
-    images, specs = _under(flux, empty, steps, keys, patch)
-    seeds = [row.seed for row in empty]
-    records = _records(flux, name, rows, steps, specs, target_seed=seeds)
-    made = _baselines(
-        flux,
-        single,
-        baselines,
-        edit=(rows, steps),
-        clean=(clean, steps),
-        unconditional=(empty, steps),
-    )
-    return Result(_one(images, single), _one(records, single), **made)
-
-
 def attention_knockout(
     flux: Flux,
     prompt: Any,
@@ -161,17 +119,17 @@ def attention_knockout(
     (reference → image → text) stay open by design.
     """
     where = {"prompt": prompt, "ref": ref, "seed": seed, "height": height, "width": width}
-    rows, extra, single = _rows(flux, where, cut=cut, blocks=blocks)
+    rows, extra, single = all_rows(flux, where, cut=cut, blocks=blocks)
 
     def knock(key: Any, members: list[int]) -> Any:
         return flux.knockout(key[0], blocks=key[1], rows=members)
 
     keys = [(_edges(e["cut"]), flux.select(e["blocks"])) for e in extra]
-    images, specs = _under(flux, rows, steps, keys, knock)
-    records = _records(flux, "attention_knockout", rows, steps, specs)
+    images, specs = under(flux, rows, steps, keys, knock)
+    records = records_of(flux, "attention_knockout", rows, steps, specs)
     clean = [replace(row, refs=(), grids=()) for row in rows]
-    made = _baselines(flux, single, baselines, edit=(rows, steps), clean=(clean, steps))
-    return Result(_one(images, single), _one(records, single), **made)
+    made = baselines_of(flux, single, baselines, edit=(rows, steps), clean=(clean, steps))
+    return Result(one(images, single), one(records, single), **made)
 
 
 PREFIX = ("ref->image",)
@@ -201,25 +159,25 @@ def drop_reference(
     """
     where = {"prompt": prompt, "ref": ref, "seed": seed, "height": height, "width": width}
     after = flux.binding.style if after is None else after
-    rows, extra, single = _rows(flux, where, after=after)
+    rows, extra, single = all_rows(flux, where, after=after)
 
     def drop(key: str, members: list[int]) -> Any:
         split = 0
         if key != "none":
             (block,) = flux.select(key)
             split = flux.blocks.index(block) + 1
-        return _all_of(
+        return all_of(
             flux.knockout(edges, blocks=blocks, rows=members)
             for edges, blocks in ((PREFIX, flux.blocks[:split]), (SUFFIX, flux.blocks[split:]))
             if blocks
         )
 
     keys = [e["after"] for e in extra]
-    images, specs = _under(flux, rows, steps, keys, drop)
-    records = _records(flux, "drop_reference", rows, steps, specs, after=keys)
+    images, specs = under(flux, rows, steps, keys, drop)
+    records = records_of(flux, "drop_reference", rows, steps, specs, after=keys)
     clean = [replace(row, refs=(), grids=()) for row in rows]
-    made = _baselines(flux, single, baselines, edit=(rows, steps), clean=(clean, steps))
-    return Result(_one(images, single), _one(records, single), **made)
+    made = baselines_of(flux, single, baselines, edit=(rows, steps), clean=(clean, steps))
+    return Result(one(images, single), one(records, single), **made)
 
 
 def i2i_patch(
@@ -251,7 +209,9 @@ def i2i_patch(
         raise ValueError(f"seeds is a pair (source, target) or a list of pairs, not {seeds!r}")
     block = flux.binding.style if block is None else block
     where = {"prompt": prompt, "ref": target, "seed": seeds, "height": height, "width": width}
-    rows, extra, single = _rows(flux, where, tokens=tokens, block=block, other=source)
+    rows, extra, single = all_rows(flux, where, tokens=tokens, block=block, other=source)
+    keys = [(e["block"], region_name(e["tokens"])) for e in extra]
+    check_tokens(flux, rows, [region for _, region in keys])
     origin, _ = rows_of(
         flux,
         [row.prompt for row in rows],
@@ -260,18 +220,17 @@ def i2i_patch(
         [row.size[0] for row in rows],
         [row.size[1] for row in rows],
     )
-    acts, sources = _capture(flux, origin, [e["block"] for e in extra], steps)
+    acts, sources = capture_text(flux, origin, [block for block, _ in keys], steps)
 
     def patch(key: tuple[str, str], members: list[int]) -> Any:
         return flux.patch(acts.pick(key[0], [sources[n] for n in members]), key[1], rows=members)
 
-    keys = [(e["block"], _region(e["tokens"])) for e in extra]
-    images, specs = _under(flux, rows, steps, keys, patch)
-    records = _records(
+    images, specs = under(flux, rows, steps, keys, patch)
+    records = records_of(
         flux, "i2i_patch", rows, steps, specs, source_seed=[row.seed for row in origin]
     )
     clean = [replace(row, refs=(), grids=()) for row in rows]
-    made = _baselines(
+    made = baselines_of(
         flux,
         single,
         baselines,
@@ -279,7 +238,7 @@ def i2i_patch(
         target=(rows, steps),
         clean=(clean, steps),
     )
-    return Result(_one(images, single), _one(records, single), **made)
+    return Result(one(images, single), one(records, single), **made)
 
 
 _SWEPT: dict[Any, str] = {
@@ -318,135 +277,44 @@ def layer_sweep(
     return out
 
 
-# what the recipes share
-
-
 def _names(recipes: Any) -> str:
     return ", ".join(recipe.__name__ for recipe in recipes)
-
-
-def _one(values: list[Any], single: bool) -> Any:
-    return values[0] if single else values
-
-
-def _region(tokens: str) -> str:
-    """``"padding"`` or ``"text[padding]"`` as a region's name."""
-    if tokens in TOKENS:
-        return "text" if tokens == "all" else f"text[{tokens}]"
-    try:
-        region = Region.parse(tokens)
-    except ValueError:
-        region = Region("image")
-    if region.kind != "text":
-        raise ValueError(f"unknown tokens {tokens!r}; tokens are {', '.join(TOKENS)}")
-    return str(region)
 
 
 def _edges(cut: str | tuple[str, ...]) -> tuple[str, ...]:
     return tuple(edge_name(edge) for edge in parse_edges(cut))
 
 
-def _rows(
-    flux: Flux, where: dict[str, Any], **extra: Any
-) -> tuple[list[Row], list[dict[str, Any]], bool]:
-    """All arguments as rows: what to run, and what to do to each."""
-    specs, single = broadcast(**where, **extra)
-    columns = {key: [spec[key] for spec in specs] for key in where}
-    # a pair of seeds belongs to two runs; the row is the target's
-    columns["seed"] = [s[1] if isinstance(s, tuple) else s for s in columns["seed"]]
-    rows, _ = rows_of(flux, **columns)
-    if any(not row.refs for row in rows):
-        raise ValueError("this recipe needs a reference image in every row")
-    return rows, specs, single
-
-
-def _key(row: Row) -> Hashable:
-    return row.prompt, tuple(map(id, row.refs)), row.seed, row.size
-
-
-def _distinct(rows: Sequence[Row]) -> tuple[list[Row], list[int]]:
-    """Each run once, and which of them serves each row."""
-    first: dict[Hashable, int] = {}
-    unique: list[Row] = []
-    for row in rows:
-        if _key(row) not in first:
-            first[_key(row)] = len(unique)
-            unique.append(row)
-    return unique, [first[_key(row)] for row in rows]
-
-
-def _capture(
-    flux: Flux, rows: list[Row], blocks: list[str], steps: int
-) -> tuple[Activations, list[int]]:
-    """The text rows of every block that some row needs, in runs that stop where nobody reads on."""
-    unique, index = _distinct(rows)
-    names = flux.select(blocks)
-    with flux.capture(names, tokens="text") as acts:
-        sample(flux, unique, steps=steps, stop_after=names[-1])
-    return acts, index
-
-
-@contextmanager
-def _all_of(contexts: Any) -> Iterator[list[Any]]:
-    with ExitStack() as stack:
-        opened = list(contexts)
-        for context in opened:
-            stack.enter_context(context)
-        yield opened
-
-
-def _under(
+def _lens(
     flux: Flux,
-    rows: list[Row],
+    name: str,
+    where: dict[str, Any],
+    tokens: Any,
+    block: Any,
     steps: int,
-    keys: Sequence[Any],
-    make: Callable[[Any, list[int]], Any],
-) -> tuple[list[Image.Image], list[list[dict[str, Any]]]]:
-    """Run rows, each under the intervention of its key; also what was open in each row."""
-    groups: dict[Any, list[int]] = {}
-    for n, key in enumerate(keys):
-        groups.setdefault(key, []).append(n)
-    with ExitStack() as stack:
-        for key, members in groups.items():
-            stack.enter_context(make(key, members))
-        open_ = list(flux.watch.contexts)
-        specs = [
-            [c.to_json(n) for c in open_ if c.rows is None or n in c.rows] for n in range(len(rows))
-        ]
-        return sample(flux, rows, steps=steps), specs
+    baselines: bool,
+    **place: Any,
+) -> Result:
+    rows, extra, single = all_rows(flux, where, tokens=tokens, block=block)
+    keys = [(e["block"], region_name(e["tokens"])) for e in extra]
+    check_tokens(flux, rows, [region for _, region in keys])
+    acts, sources = capture_text(flux, rows, [block for block, _ in keys], steps=1)
+    clean = [replace(row, refs=(), grids=(), seed=row.seed + 1) for row in rows]
+    empty = [replace(row, prompt="") for row in clean]
 
+    def patch(key: tuple[str, str], members: list[int]) -> Any:
+        part = acts.pick(key[0], [sources[n] for n in members])
+        return flux.patch(part, key[1], rows=members, **place)
 
-def _records(
-    flux: Flux,
-    recipe: str,
-    rows: list[Row],
-    steps: int,
-    specs: list[list[dict[str, Any]]],
-    **columns: list[Any],
-) -> list[dict[str, Any]]:
-    base = flux.record(recipe=recipe, steps=steps)
-    return [
-        {
-            **base,
-            "prompt": row.prompt,
-            "seed": row.seed,
-            "height": row.size[0],
-            "width": row.size[1],
-            "interventions": spec,
-            **{name: values[n] for name, values in columns.items()},
-        }
-        for n, (row, spec) in enumerate(zip(rows, specs, strict=True))
-    ]
-
-
-def _baselines(
-    flux: Flux, single: bool, wanted: bool, **runs: tuple[list[Row], int]
-) -> dict[str, Any]:
-    if not wanted:
-        return {}
-    out = {}
-    for name, (rows, steps) in runs.items():
-        unique, index = _distinct(rows)
-        images = sample(flux, unique, steps=steps)
-        out[name] = _one([images[n] for n in index], single)
-    return out
+    images, specs = under(flux, empty, steps, keys, patch)
+    seeds = [row.seed for row in empty]
+    records = records_of(flux, name, rows, steps, specs, target_seed=seeds)
+    made = baselines_of(
+        flux,
+        single,
+        baselines,
+        edit=(rows, steps),
+        clean=(clean, steps),
+        unconditional=(empty, steps),
+    )
+    return Result(one(images, single), one(records, single), **made)

@@ -15,6 +15,7 @@ import torch
 from jaxtyping import Bool
 from torch import Tensor
 
+from ._checks import check_attention
 from ._context import Context, Run
 from .layout import Layout, Region
 
@@ -110,7 +111,7 @@ class Knockout(Context):
         return {**super().to_json(row), "cut": [edge_name(e) for e in self.edges]}
 
     def __enter__(self) -> Any:
-        self.flux.check_attention()
+        check_attention(self.flux)
         return super().__enter__()
 
     def prepare(self, run: Run, local: list[int]) -> None:

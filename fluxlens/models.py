@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from . import _folder
+from . import _checks, _folder
 from ._context import Watch, as_numbers
 from ._folder import ModelError
 
@@ -72,6 +72,12 @@ class Flux:
         self.max_sequence_length = max_sequence_length
         self.text_layers = tuple(text_layers)
         self.default_size = default_size
+        self._name_blocks(pipe, binding)
+        self.watch = Watch(self)
+        self.cache: dict[Any, Any] = {}
+        _checks.check_pipeline(self)
+
+    def _name_blocks(self, pipe: Any, binding: dict[str, str] | None) -> None:
         config = pipe.transformer.config
         double, single = config.num_layers, config.num_single_layers
         self.blocks: tuple[str, ...] = tuple(
@@ -85,9 +91,6 @@ class Flux:
         }
         self.binding = Binding(**{**relative, **(binding or {})})
         self.select([self.binding.style, self.binding.color])
-        self.watch = Watch(self)
-        self.cache: dict[Any, Any] = {}
-        self._check_pipeline()
 
     # what it is
 
@@ -117,57 +120,7 @@ class Flux:
     @property
     def attention_backend(self) -> str:
         """The attention kernel in use, as diffusers names it."""
-        from diffusers.models.attention_dispatch import _AttentionBackendRegistry
-
-        active = _AttentionBackendRegistry.get_active_backend()[0]
-        names = set()
-        for block in self.blocks:
-            own = getattr(self.module(block).attn.processor, "_attention_backend", None) or active
-            names.add(getattr(own, "value", str(own)))
-        return ",".join(sorted(names))
-
-    def check_attention(self) -> None:
-        """Raise `ModelError` if a knockout would silently do nothing on this model."""
-        if "varlen" in self.attention_backend:
-            raise ModelError(
-                f"the attention backend {self.attention_backend!r} reduces a mask to key padding, "
-                "so a knockout would silently vanish: use "
-                "flux.pipe.transformer.set_attention_backend('native')"
-            )
-        for block in self.blocks:
-            processor = type(self.module(block).attn.processor).__name__
-            if "KV" in processor:
-                raise ModelError(
-                    f"{block} runs {processor}, which ignores attention masks, so a knockout would "
-                    f"do nothing: load a {_folder.PIPELINE} model with its own processors"
-                )
-
-    def _check_pipeline(self) -> None:
-        pipe = self.pipe
-        kind = type(pipe).__name__
-        if "KV" in kind:
-            raise ModelError(
-                f"a {kind} caches reference keys and ignores attention masks, so a knockout would "
-                f"do nothing: use a {_folder.PIPELINE}"
-            )
-        if not pipe.config.is_distilled:
-            raise ModelError(
-                f"{self.name} is not step-distilled: its pipeline runs every step twice for "
-                "guidance, and interventions would fire on both; use a distilled klein"
-            )
-        self.check_attention()
-        layers = pipe.text_encoder.config.num_hidden_layers
-        width = len(self.text_layers) * pipe.text_encoder.config.hidden_size
-        if max(self.text_layers) > layers:
-            raise ModelError(
-                f"text layers {self.text_layers} do not exist in a text encoder of {layers}: pass "
-                "text_layers=…"
-            )
-        if width != pipe.transformer.config.joint_attention_dim:
-            raise ModelError(
-                f"{len(self.text_layers)} text layers make {width} numbers a token, the transformer"
-                f" reads {pipe.transformer.config.joint_attention_dim}: pass text_layers=…"
-            )
+        return _checks.attention_backend(self)
 
     def module(self, block: str) -> torch.nn.Module:
         """The module behind a block's name; ``"context"`` is the context embedder."""

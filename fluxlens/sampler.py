@@ -74,9 +74,9 @@ def rows_of(
         sizes = [reference_size(*image.size, flux.multiple) for image in refs]
         side = (flux.default_size, flux.default_size)
         default = (sizes[0][1], sizes[0][0]) if sizes else side
-        size = tuple(
-            _side(name, spec[name], default[i], flux.multiple)
-            for i, name in enumerate(("height", "width"))
+        size = (
+            _side("height", spec["height"], default[0], flux.multiple),
+            _side("width", spec["width"], default[1], flux.multiple),
         )
         grids = tuple((h // flux.multiple, w // flux.multiple) for w, h in sizes)
         rows.append(Row(spec["prompt"], refs, int(spec["seed"]), size, grids))
@@ -121,8 +121,10 @@ def sample(
     """
     if isinstance(steps, bool) or not isinstance(steps, int) or steps < 1:
         raise ValueError(f"steps must be a whole number of at least 1, not {steps!r}")
+    reached: tuple[str, ...] = ()
     if stop_after is not None:
         (stop_after,) = flux.select(stop_after)
+        reached = flux.blocks[: flux.blocks.index(stop_after) + 1]
     groups: dict[Any, list[int]] = defaultdict(list)
     for n, row in enumerate(rows):
         groups[row.size, row.grids].append(n)
@@ -130,7 +132,8 @@ def sample(
     images: list[Any] = [None] * len(rows)
     try:
         for members, layout in zip(groups.values(), layouts, strict=True):
-            with flux.watch.batch(layout, members, len(rows), steps):
+            run = {"rows": tuple(members), "total": len(rows), "steps": steps, "blocks": reached}
+            with flux.watch.batch(layout, **run):
                 latents = _denoise(flux, [rows[n] for n in members], steps, stop_after)
             if stop_after is None:
                 for n, image in zip(members, _decode(flux, latents), strict=True):
@@ -167,9 +170,8 @@ def _denoise(
         ref_ids = pipe._prepare_image_ids(shapes).repeat(len(rows), 1, 1).to(device)
         ids = torch.cat([latent_ids, ref_ids], dim=1)
 
-    sigmas = np.linspace(1.0, 1 / steps, steps)
-    if getattr(pipe.scheduler.config, "use_flow_sigmas", False):
-        sigmas = None
+    own = getattr(pipe.scheduler.config, "use_flow_sigmas", False)
+    sigmas = None if own else np.linspace(1.0, 1 / steps, steps)
     mu = stock.compute_empirical_mu(image_seq_len=noise, num_steps=steps)
     times, _ = stock.retrieve_timesteps(pipe.scheduler, steps, device, sigmas=sigmas, mu=mu)
     pipe.scheduler.set_begin_index(0)
@@ -258,9 +260,13 @@ def _encode(flux: Flux, image: Image.Image) -> Float[Tensor, "1 tokens channels"
 
 def _cached(flux: Flux, key: Any, module: torch.nn.Module, make: Callable[[], Tensor]) -> Tensor:
     """Remember encodings, unless somebody listens to the encoder or has changed its weights."""
-    if any(m._forward_hooks or m._forward_pre_hooks for m in module.modules()):
+    tables = [t for m in module.modules() for t in (m._forward_hooks, m._forward_pre_hooks)]
+    origins = [str(getattr(hook, "__module__", "")) for t in tables for hook in t.values()]
+    # transformers leaves hooks of its own behind, which only collect hidden states
+    if any(not origin.startswith("transformers.") for origin in origins):
         return make()
-    weights = sum(0 if p.is_inference() else p._version for p in module.parameters())
+    tensors = [*module.parameters(), *module.buffers()]
+    weights = len(tensors), sum(0 if t.is_inference() else t._version for t in tensors)
     key = (*key, str(flux.device), id(module), module.dtype, weights)
     if key not in flux.cache:
         while len(flux.cache) >= 512 or _bytes(flux.cache) > 2**29:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -42,7 +43,7 @@ class Shape:
     dynamic: bool = True
     distilled: bool = True
     seed: int = 0
-    extra: dict = field(default_factory=dict)
+    extra: dict = field(default_factory=dict, hash=False, compare=False)
 
 
 def tokenizer() -> Qwen2TokenizerFast:
@@ -50,9 +51,12 @@ def tokenizer() -> Qwen2TokenizerFast:
     alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
     vocab = {char: i for i, char in enumerate(alphabet)}
     merges = []
-    for left, right in [("d", "r"), ("dr", "a"), ("dra", "w"), ("Ġ", "a"), ("m", "u"), ("mu", "g")]:
-        merges.append((left, right))
-        vocab.setdefault(left + right, len(vocab))
+    for word in ["user", "assistant", "ĊĊ", "draw", "Ġmug", "Ġcolor"]:
+        for end in range(2, len(word) + 1):
+            pair = word[: end - 1], word[end - 1]
+            if "".join(pair) not in vocab:
+                merges.append(pair)
+                vocab["".join(pair)] = len(vocab)
     for token in SPECIALS:
         vocab[token] = len(vocab)
     tok = Qwen2TokenizerFast(
@@ -126,8 +130,6 @@ def build(shape: Shape = Shape()) -> Flux2KleinPipeline:
 
 def save(folder: Path, shape: Shape = Shape()) -> Path:
     """Save a tiny pipeline with its `fluxlens.json`, as a shipped model's folder looks."""
-    import json
-
     build(shape).save_pretrained(folder, safe_serialization=True)
     facts = {
         "name": f"tiny-{shape.double}-{shape.single}",

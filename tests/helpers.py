@@ -1,0 +1,59 @@
+"""How tests look at runs: pixels, final states as floats, stock calls."""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+
+import numpy as np
+import torch
+
+PROMPT = "draw a mug in this color"
+
+
+def pixels(image) -> np.ndarray:
+    return np.asarray(image).astype(int)
+
+
+def same(one, two) -> bool:
+    """Pixel for pixel."""
+    return one.size == two.size and bool((pixels(one) == pixels(two)).all())
+
+
+@contextmanager
+def final(flux):
+    """Collects the transformer's last output of a run, for comparisons finer than 8 bits."""
+    seen: list[torch.Tensor] = []
+    transformer = flux.pipe.transformer
+    handle = transformer.register_forward_hook(lambda m, a, out: seen.append(out[0].clone()))
+    try:
+        yield seen
+    finally:
+        handle.remove()
+
+
+def states(flux, run) -> torch.Tensor:
+    """All velocities of a run: (steps, rows, image tokens, channels)."""
+    with final(flux) as seen:
+        run()
+    tokens = min(out.shape[1] for out in seen)
+    return torch.stack([out[:, :tokens] for out in seen])
+
+
+def image_states(flux, run, layout) -> torch.Tensor:
+    """The same, of the image's own tokens only."""
+    start, stop = layout.span("image")
+    return states(flux, run)[:, :, : stop - start]
+
+
+def stock(flux, prompt=PROMPT, image=None, seed=0, steps=4, **kwargs):
+    """A plain user's call of the stock pipeline."""
+    seeds = seed if isinstance(seed, list) else [seed]
+    generators = [torch.Generator(flux.device).manual_seed(s) for s in seeds]
+    return flux.pipe(
+        image=image,
+        prompt=prompt,
+        generator=generators if len(seeds) > 1 else generators[0],
+        num_inference_steps=steps,
+        guidance_scale=1.0,
+        **{**flux.pipe_kwargs, **kwargs},
+    ).images

@@ -1,0 +1,208 @@
+"""Loading: folders, names, what a Flux knows of itself, and what is refused."""
+
+import json
+import shutil
+
+import pytest
+import tiny
+import torch
+from helpers import PROMPT, same
+
+import fluxlens as fl
+from fluxlens import _folder
+
+
+def test_a_folder_says_what_it_is(folders):
+    flux = fl.load(folders["three-two"])
+    assert flux.name == "tiny-3-2"
+    assert flux.wiring == "random"
+    assert flux.blocks == ("double.0", "double.1", "double.2", "single.0", "single.1")
+    assert (flux.max_sequence_length, flux.text_layers) == (45, (1, 2, 3))
+    assert flux.default_size == 96
+    assert flux.dtype == torch.float32
+    assert flux.device.type == "cpu"
+    assert flux.revision.startswith("sha256:")
+
+
+def test_arguments_win_over_the_folder(folders):
+    binding = {"style": "double.0", "color": "single.2"}
+    flux = fl.load(folders["two-three"], max_sequence_length=50, binding=binding)
+    assert flux.layout(PROMPT).text == 50
+    assert (flux.binding.style, flux.binding.color) == ("double.0", "single.2")
+
+
+def test_binding_blocks_are_the_papers_at_its_size():
+    class Config:
+        num_layers, num_single_layers = 8, 24
+
+    pipe = type("P", (), {"transformer": type("T", (), {"config": Config})})()
+    flux = fl.Flux.__new__(fl.Flux)
+    fl.Flux._name_blocks(flux, pipe, None)
+    assert (flux.binding.style, flux.binding.color) == ("double.7", "single.9")
+    assert len(flux.blocks) == 32
+
+
+def test_a_model_may_share_everything_but_its_transformer(folders, tmp_path):
+    shutil.copytree(folders["two-three"], tmp_path / "bound")
+    other = tiny.build(tiny.Shape(seed=11))
+    other.transformer.save_pretrained(tmp_path / "direct" / "transformer")
+    facts = json.loads((tmp_path / "bound" / "fluxlens.json").read_text())
+    facts |= {"name": "direct", "base": "../bound"}
+    (tmp_path / "direct" / "fluxlens.json").write_text(json.dumps(facts))
+    flux, base = fl.load(tmp_path / "direct"), fl.load(tmp_path / "bound")
+    assert flux.name == "direct"
+    assert flux.revision != base.revision
+    weights = flux.pipe.transformer.state_dict()
+    assert all(torch.equal(weights[k], v) for k, v in other.transformer.state_dict().items())
+    shared = base.pipe.text_encoder.state_dict()
+    assert all(torch.equal(shared[k], v) for k, v in flux.pipe.text_encoder.state_dict().items())
+
+
+def test_half_precision_weights_run_in_float32_on_the_cpu(folders, tmp_path, red):
+    pipe = tiny.build(tiny.Shape(1, 1)).to(torch.float16)
+    pipe.save_pretrained(tmp_path / "half")
+    shutil.copy(folders["two-three"] / "fluxlens.json", tmp_path / "half")
+    flux = fl.load(tmp_path / "half")
+    assert flux.dtype == flux.pipe.vae.dtype == flux.pipe.text_encoder.dtype == torch.float32
+    flux.edit(PROMPT, red, steps=1)
+
+
+def test_another_dtype_runs_too(folders, red):
+    flux = fl.load(folders["one-one"], dtype=torch.bfloat16)
+    assert flux.record()["dtype"] == "bfloat16"
+    made = fl.t2i_lens(flux, PROMPT, red)
+    assert made.image.size == (96, 96)
+    with flux.knockout("ref->text"):
+        flux.edit(PROMPT, red)
+
+
+def test_shipped_names_point_into_the_package(folders, tmp_path, monkeypatch):
+    monkeypatch.setattr(_folder, "SHIPPED", tmp_path)
+    shutil.copytree(folders["one-one"], tmp_path / "mini")
+    assert fl.load("mini").name == "tiny-1-1"
+    with pytest.raises(fl.ModelError, match="fluxlens mini train"):
+        fl.load("mini-direct")
+
+
+def test_blocks_are_named_by_globs_and_ranges(flux):
+    assert flux.select("*") == flux.blocks
+    assert flux.select("double.*") == ("double.0", "double.1")
+    assert flux.select("double.1..single.1") == ("double.1", "single.0", "single.1")
+    assert flux.select("..double.1") == ("double.0", "double.1")
+    assert flux.select("single.2..") == ("single.2",)
+    assert flux.select(["single.2", "double.0"]) == ("double.0", "single.2")
+    assert flux.select("single.2, double.0") == ("double.0", "single.2")
+    assert flux.select(flux.blocks[1:3]) == ("double.1", "single.0")
+
+
+def test_a_varlen_backend_is_refused(folders, red):
+    from diffusers.models.attention_dispatch import AttentionBackendName
+
+    flux = fl.load(folders["one-one"])
+    processor = flux.pipe.transformer.single_transformer_blocks[0].attn.processor
+    processor._attention_backend = AttentionBackendName.FLASH_VARLEN
+    with pytest.raises(fl.ModelError, match=r"flash_varlen.*vanish"):
+        flux.knockout("ref->text").__enter__()
+    assert not flux.watch.contexts
+    with pytest.raises(fl.ModelError, match="vanish"):
+        fl.Flux(flux.pipe, text_layers=flux.text_layers)
+    processor._attention_backend = None
+    with flux.knockout("ref->text"):
+        flux.edit(PROMPT, red)
+
+
+def test_kv_processors_are_refused(folders):
+    from diffusers.models.transformers.transformer_flux2 import Flux2KVAttnProcessor
+
+    flux = fl.load(folders["one-one"])
+    flux.module("double.0").attn.set_processor(Flux2KVAttnProcessor())
+    with pytest.raises(fl.ModelError, match="ignores attention masks"):
+        flux.knockout("ref->text").__enter__()
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"_class_name": "Flux2KleinKVPipeline"}, "ignores attention masks"),
+        ({"_class_name": "FluxPipeline"}, "works on Flux2KleinPipeline"),
+        ({"is_distilled": False}, "not step-distilled"),
+    ],
+)
+def test_pipelines_that_cannot_be_studied_are_refused(folders, tmp_path, change, message):
+    shutil.copytree(folders["one-one"], tmp_path / "m")
+    index = tmp_path / "m" / "model_index.json"
+    index.write_text(json.dumps(json.loads(index.read_text()) | change))
+    with pytest.raises(fl.ModelError, match=message):
+        fl.load(tmp_path / "m")
+
+
+@pytest.mark.parametrize(
+    "missing",
+    [
+        "model_index.json",
+        "transformer",
+        "transformer/config.json",
+        "transformer/diffusion_pytorch_model.safetensors",
+        "vae/diffusion_pytorch_model.safetensors",
+        "text_encoder/model.safetensors",
+        "tokenizer/tokenizer.json",
+        "scheduler/scheduler_config.json",
+    ],
+)
+def test_an_incomplete_folder_says_what_is_missing(folders, tmp_path, missing):
+    shutil.copytree(folders["one-one"], tmp_path / "m")
+    path = tmp_path / "m" / missing
+    shutil.rmtree(path) if path.is_dir() else path.unlink()
+    with pytest.raises(fl.ModelError, match=missing.split("/")[0]):
+        fl.load(tmp_path / "m")
+
+
+def test_a_missing_shard_is_named(folders, tmp_path):
+    shutil.copytree(folders["one-one"], tmp_path / "m")
+    part = tmp_path / "m" / "transformer"
+    index = {"weight_map": {"a": "part-1.safetensors", "b": "part-2.safetensors"}}
+    (part / "x.safetensors.index.json").write_text(json.dumps(index))
+    (part / "part-1.safetensors").touch()
+    with pytest.raises(fl.ModelError, match=r"part-2\.safetensors missing"):
+        fl.load(tmp_path / "m")
+
+
+def test_damaged_weights_are_one_clear_error(folders, tmp_path):
+    shutil.copytree(folders["one-one"], tmp_path / "m")
+    file = tmp_path / "m" / "vae" / "diffusion_pytorch_model.safetensors"
+    file.write_bytes(file.read_bytes()[:100])
+    with pytest.raises(fl.ModelError, match="could not be loaded"):
+        fl.load(tmp_path / "m")
+
+
+@pytest.mark.parametrize("name", ["klein", "mini-9b", "", "a/b/c", "./nowhere"])
+def test_an_unknown_name_lists_the_known_ones(name):
+    with pytest.raises(fl.ModelError, match=r"unknown model.*mini-direct, klein-9b"):
+        fl.load(name)
+
+
+def test_a_hub_id_out_of_reach_is_one_message_with_the_remedy(monkeypatch):
+    def refuse(*args, **kwargs):
+        raise OSError("403 Client Error: access to this model is restricted")
+
+    from diffusers import Flux2KleinPipeline
+
+    monkeypatch.setattr(Flux2KleinPipeline, "download", refuse)
+    with pytest.raises(fl.ModelError, match=r"restricted.*hf auth login.*offline"):
+        fl.load("klein-9b")
+
+
+def test_text_settings_that_do_not_fit_are_refused(folders):
+    with pytest.raises(fl.ModelError, match="do not exist in a text encoder of 2"):
+        fl.load(folders["two-three"], text_layers=(9, 18))
+    with pytest.raises(fl.ModelError, match="reads 32"):
+        fl.load(folders["two-three"], text_layers=(1,))
+
+
+def test_offload_needs_an_accelerator(folders):
+    with pytest.raises(fl.ModelError, match="accelerator"):
+        fl.load(folders["one-one"], device="cpu", offload=True)
+
+
+def test_two_loads_of_a_folder_agree(folders, flux, red):
+    assert same(fl.load(folders["two-three"]).edit(PROMPT, red), flux.edit(PROMPT, red))
