@@ -218,6 +218,7 @@ def execute_one(path: Path, into: Path, parameters: Mapping[str, Any], library: 
             kernel_name="python3",
             cwd=str(path.parent),
             progress_bar=False,
+            extra_arguments=["--log-level=50"],  # the kernel's remarks on its own transport
         )
     except Exception as error:
         print(f"  {path.name}: FAILED, see {part}\n{error}", file=sys.stderr, flush=True)
