@@ -1,0 +1,155 @@
+"""Banks of figures: the eighteen subjects in both manners, and the things beside them.
+
+>>> match = match_figure(Picture(Figure("fox", "photo", "playing in snow").draw(NO_FREE)))
+>>> match.subject, match.manner, match.setting, match.held
+('fox', 'photo', 'snowfield', 'ball')
+"""
+
+from dataclasses import dataclass
+from functools import lru_cache, partial
+from itertools import product
+
+import numpy as np
+
+from fluxlens.judge._pixels import HALF, Layer, Picture, average, layer, loss, moved, studio
+from fluxlens.judge._scenes import scenes
+from fluxlens.mini.canvas import Manner
+from fluxlens.mini.subjects import HELD, SUBJECTS, draw_held, draw_subject
+
+MANNERS: tuple[Manner, Manner] = ("photo", "illustrated")
+HEIGHTS = (68.0, 70.0, 72.0)
+PLACES = tuple(range(-5, 3))  # steps of two pixels from the middle
+
+__all__ = ["FigureMatch", "match_figure"]
+
+
+@dataclass(frozen=True)
+class FigureMatch:
+    """The figure that explains a picture best, and what the other manner leaves unexplained."""
+
+    subject: str
+    manner: Manner
+    setting: str | None  # None: the studio
+    held: str | None
+    loss: float
+    other_loss: float  # of the best drawing in the other manner
+    empty_loss: float  # of the same place without the figure
+
+
+@lru_cache(maxsize=2)
+def _subjects(manner: Manner) -> dict[str, Layer]:
+    """Each subject, (heights × two half-steps, 48, 48)."""
+    out = {}
+    for name in SUBJECTS:
+        parts = [
+            layer(manner, partial(draw_subject, name=name, x=x, height=height))
+            for height, x in product(HEIGHTS, (48, 49))
+        ]
+        out[name] = Layer(np.stack([p.clear for p in parts]), np.stack([p.paint for p in parts]))
+    return out
+
+
+@lru_cache(maxsize=2)
+def _coarse(manner: Manner) -> Layer:
+    """Each subject at each place, (subjects, places, 24, 24)."""
+    clear, paint = [], []
+    for stack in _subjects(manner).values():
+        middle = stack[2]  # of the middle height
+        clear.append(np.stack([average(moved(middle.clear, dx, 0, 1)) for dx in PLACES]))
+        paint.append(np.stack([average(moved(middle.paint, dx, 0, 0)) for dx in PLACES]))
+    return Layer(np.stack(clear), np.stack(paint))
+
+
+@lru_cache(maxsize=2)
+def _held(manner: Manner) -> Layer:
+    parts = [layer(manner, partial(draw_held, prop=name)) for name in HELD]
+    return Layer(np.stack([p.clear for p in parts]), np.stack([p.paint for p in parts]))
+
+
+@lru_cache(maxsize=1)
+def _around() -> np.ndarray:
+    """Where neither a figure nor the thing beside it ever is."""
+    weight = np.ones((HALF, HALF), np.float32)
+    for manner in MANNERS:
+        for dx in (-4, -2, 0):
+            for stack in _subjects(manner).values():
+                weight = np.minimum(weight, moved(stack.clear[4], dx, 0, 1)[..., 0])
+        weight = np.minimum(weight, _held(manner).clear.min(axis=0)[..., 0])
+    return (weight > 0.9).astype(np.float32)
+
+
+def _best_held(
+    pixels: np.ndarray, behind: np.ndarray, manner: Manner
+) -> tuple[str | None, Layer | None]:
+    """The thing beside the figure: what explains the lower right corner, or nothing."""
+    stack = _held(manner)
+    weight = np.zeros((HALF, HALF), np.float32)
+    weight[30:, 34:] = 1
+    best: tuple[float, int, Layer] | None = None
+    for i in loss(stack.over(behind) - pixels, weight).argsort()[:4]:
+        for dx, dy in product((-1, 0, 1), (-1, 0, 1)):
+            one = Layer(moved(stack.clear[i], dx, dy, 1), moved(stack.paint[i], dx, dy, 0))
+            value = float(loss(one.over(behind) - pixels, weight))
+            value *= 1 + 0.03 * (abs(dx) + abs(dy))  # it stands in one place
+            if best is None or value < best[0]:
+                best = value, int(i), one
+    assert best is not None
+    value, i, one = best
+    if value > 0.75 * float(loss(behind - pixels, weight)):
+        return None, None
+    return list(HELD)[i], one
+
+
+@dataclass(frozen=True)
+class _Guess:
+    subject: str
+    setting: str | None
+    held: str | None
+    loss: float
+    empty_loss: float
+
+
+def _explain(pixels: np.ndarray, behind: np.ndarray, setting: str | None, manner: Manner) -> _Guess:
+    held, thing = _best_held(pixels, behind, manner) if setting is not None else (None, None)
+
+    def front(drawn: np.ndarray) -> np.ndarray:
+        return drawn if thing is None else thing.over(drawn)
+
+    coarse = _coarse(manner)
+    small = average(pixels)
+    drawn = coarse.over(average(behind))
+    if thing is not None:
+        drawn = average(thing.paint) + average(thing.clear) * drawn
+    scores = loss(drawn - small)
+    names = list(SUBJECTS)
+    best = None
+    for s in scores.min(axis=1).argsort()[:3]:
+        stack = _subjects(manner)[names[s]]
+        place = PLACES[int(scores[s].argmin())]
+        for dx, dy in product((-1, 0, 1), (-1, 0, 1)):
+            shifted = Layer(moved(stack.clear, place + dx, dy, 1),
+                            moved(stack.paint, place + dx, dy, 0))  # fmt: skip
+            value = float(loss(front(shifted.over(behind)) - pixels).min())
+            if best is None or value < best[0]:
+                best = value, names[s]
+    assert best is not None
+    return _Guess(best[1], setting, held, best[0], float(loss(front(behind) - pixels)))
+
+
+def match_figure(picture: Picture) -> FigureMatch:
+    """The best figure, in the better of the two manners."""
+    guesses: dict[Manner, _Guess] = {}
+    for manner in MANNERS:
+        found = scenes(manner).match(picture, _around(), known="around a figure", among=24)
+        pixels = picture.at(*found.shift)
+        room = studio(picture.at(0, 0), _around(), manner)
+        if float(loss(room - picture.at(0, 0), _around())) < found.loss:
+            guesses[manner] = _explain(picture.at(0, 0), room, None, manner)
+        else:
+            guesses[manner] = _explain(pixels, found.template, found.scene.setting, manner)
+    manner = min(MANNERS, key=lambda m: guesses[m].loss)
+    other = guesses[MANNERS[1 - MANNERS.index(manner)]]
+    best = guesses[manner]
+    return FigureMatch(
+        best.subject, manner, best.setting, best.held, best.loss, other.loss, best.empty_loss
+    )
