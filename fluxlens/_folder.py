@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -120,6 +122,22 @@ def _weights(part: Path) -> list[Path]:
     if any(part.glob("*.safetensors")):
         return []
     return [part / "*.safetensors"]
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """No progress bars: a local folder loads in a moment, and notebooks keep what is printed."""
+    from diffusers.utils import logging as diffusers
+    from transformers.utils import logging as transformers
+
+    shown = [log for log in (diffusers, transformers) if log.is_progress_bar_enabled()]
+    for log in shown:
+        log.disable_progress_bar()
+    try:
+        yield
+    finally:
+        for log in shown:
+            log.enable_progress_bar()
 
 
 def digest(folder: Path, limit: int = 256 * 2**20) -> str | None:

@@ -12,6 +12,7 @@ import re
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 import torch
@@ -98,6 +99,11 @@ def text_tokens(tokenizer: Any, prompt: str, length: int) -> TextTokens:
     Content is the paper's: the tokens of the instruction itself (protocol 1.0). A prompt that does
     not fit is cut silently by the pipeline; here `lost` says what is missing.
     """
+    return _text_tokens(tokenizer, tokenizer.chat_template, prompt, length)
+
+
+@lru_cache(maxsize=2048)
+def _text_tokens(tokenizer: Any, template: Any, prompt: str, length: int) -> TextTokens:
     chat = _chat(tokenizer, prompt)
     # Two prompts that differ in their first letter agree exactly on what precedes the content, so
     # an instruction that is itself a word of the template ("user") is not mistaken for it.

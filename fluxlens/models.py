@@ -11,6 +11,7 @@ from __future__ import annotations
 import fnmatch
 import platform
 from collections.abc import Iterable, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -363,11 +364,12 @@ def load(
         _folder.check(folder, only=("transformer",))
     _folder.check(base)
     try:
-        if base is not folder:
-            settings["transformer"] = Flux2Transformer2DModel.from_pretrained(
-                folder / "transformer", use_safetensors=True, dtype=dtype
-            )
-        pipe = Flux2KleinPipeline.from_pretrained(base, local_files_only=True, **settings)
+        with nullcontext() if commit else _folder.quiet():
+            if base is not folder:
+                settings["transformer"] = Flux2Transformer2DModel.from_pretrained(
+                    folder / "transformer", use_safetensors=True, dtype=dtype
+                )
+            pipe = Flux2KleinPipeline.from_pretrained(base, local_files_only=True, **settings)
     except (OSError, ValueError, KeyError, RuntimeError) as error:
         raise ModelError(f"{folder} could not be loaded: {error}") from error
     if offload:

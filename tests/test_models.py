@@ -199,6 +199,14 @@ def test_text_settings_that_do_not_fit_are_refused(folders):
         fl.load(folders["two-three"], text_layers=(1,))
 
 
+def test_loading_a_folder_prints_nothing_and_leaves_the_bars_on(folders, capfd):
+    from diffusers.utils import logging
+
+    fl.load(folders["one-one"])
+    assert "".join(capfd.readouterr()) == ""
+    assert logging.is_progress_bar_enabled()
+
+
 def test_offload_needs_an_accelerator(folders):
     with pytest.raises(fl.ModelError, match="accelerator"):
         fl.load(folders["one-one"], device="cpu", offload=True)
