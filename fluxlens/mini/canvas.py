@@ -101,7 +101,9 @@ class Canvas:
             draw = ImageDraw.Draw(self._board)
             draw.polygon(xy, fill=fill)
             if not flat and outline > 0:
-                draw.line([*xy, xy[0], xy[1]], fill=INK, width=round(outline * SCALE), joint="curve")
+                draw.line(
+                    [*xy, xy[0], xy[1]], fill=INK, width=round(outline * SCALE), joint="curve"
+                )
             return
         mask = Image.new("L", (right - left, bottom - top))
         ImageDraw.Draw(mask).polygon([(x - left, y - top) for x, y in xy], fill=255)
@@ -132,7 +134,10 @@ class Canvas:
             a = math.radians(start + (stop - start) * i / n)
             u, v = rx * math.cos(a), ry * math.sin(a)
             points.append(
-                (x + u * math.cos(turn) - v * math.sin(turn), y + u * math.sin(turn) + v * math.cos(turn))
+                (
+                    x + u * math.cos(turn) - v * math.sin(turn),
+                    y + u * math.sin(turn) + v * math.cos(turn),
+                )
             )
         self.polygon(points, fill, flat=flat, outline=outline)
 
@@ -151,7 +156,12 @@ class Canvas:
         """An upright rectangle, its corners rounded by ``radius``."""
         r = min(radius, (x1 - x0) / 2, (y1 - y0) / 2)
         points: list[Point] = []
-        for cx, cy, a0 in ((x1 - r, y0 + r, -90), (x1 - r, y1 - r, 0), (x0 + r, y1 - r, 90), (x0 + r, y0 + r, 180)):
+        for cx, cy, a0 in (
+            (x1 - r, y0 + r, -90),
+            (x1 - r, y1 - r, 0),
+            (x0 + r, y1 - r, 90),
+            (x0 + r, y0 + r, 180),
+        ):
             for i in range(5 if r > 0 else 1):
                 a = math.radians(a0 + 22.5 * i)
                 points.append((cx + r * math.cos(a), cy + r * math.sin(a)))
@@ -160,11 +170,15 @@ class Canvas:
     def line(self, points: Sequence[Point], fill: Color, width: float = 1.5) -> None:
         """A stroke of the given width in pixels, the same in both manners."""
         xy = [(x * SCALE, y * SCALE) for x, y in points]
-        ImageDraw.Draw(self._board).line(xy, fill=fill, width=max(1, round(width * SCALE)), joint="curve")
+        ImageDraw.Draw(self._board).line(
+            xy, fill=fill, width=max(1, round(width * SCALE)), joint="curve"
+        )
 
     def limb(self, points: Sequence[Point], fill: Color, width: float = 6) -> None:
         """A thick stroke with round ends: an arm, a leg, a tail (outlined when illustrated)."""
-        for colour, w in ((INK, width + 2.4), (fill, width)) if not self.photo else ((fill, width),):
+        for colour, w in (
+            ((INK, width + 2.4), (fill, width)) if not self.photo else ((fill, width),)
+        ):
             self.line(points, colour, w)
             for x, y in (points[0], points[-1]):
                 self.ellipse(x, y, w / 2, w / 2, colour, flat=True)

@@ -43,7 +43,7 @@ class Run:
         self.decay, self.save_every, self.log_every = average, save_every, log_every
         self.step, self.seconds = 0, 0.0
         self.averaged = {k: v.detach().clone() for k, v in model.state_dict().items()}
-        self._sums: dict[str, float] = {}
+        self._recent: dict[str, list[float]] = {}
         folder.mkdir(parents=True, exist_ok=True)
         if self.path.exists():
             self._load()
@@ -98,14 +98,13 @@ class Run:
 
     def report(self, **figures: float) -> None:
         """Figures of this step; the log shows their mean since its last line."""
-        for name, value in (figures | {"n": 1.0}).items():
-            self._sums[name] = self._sums.get(name, 0.0) + float(value)
+        for name, value in figures.items():
+            self._recent.setdefault(name, []).append(value)
 
     def _write_log(self) -> None:
-        n = self._sums.pop("n", 1.0)
-        line = {"step": self.step, "seconds": round(self.seconds, 1)}
-        line |= {name: round(total / n, 5) for name, total in self._sums.items()}  # type: ignore[misc]
-        self._sums = {}
+        means = {k: round(sum(v) / len(v), 5) for k, v in self._recent.items()}
+        line = {"step": self.step, "seconds": round(self.seconds, 1)} | means
+        self._recent = {}
         with self.log.open("a") as file:
             file.write(json.dumps(line) + "\n")
 

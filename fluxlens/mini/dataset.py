@@ -36,7 +36,7 @@ def draw_chunk(kind: str, number: int, count: int) -> dict[str, np.ndarray]:
             out["prompt"].append(generation.prompt)
             out["result"].append(np.asarray(generation.result.draw(z)))
             continue
-        edit = random_edit(FAMILIES[FAMILIES.index(kind)], rng)  # type: ignore[arg-type]
+        edit = random_edit(next(f for f in FAMILIES if f == kind), rng)
         out["prompt"].append(edit.prompt)
         out["result"].append(np.asarray(edit.result.draw(z)))
         out["reference"].append(np.asarray(edit.reference.draw(rng.normal(size=FREE))))
@@ -73,4 +73,6 @@ def render(folder: Path, workers: int = 2) -> list[Path]:
 
 def chunks(folder: Path) -> list[Path]:
     """The chunks that exist, in the order in which they were drawn."""
-    return [path for path in (f / f"{k}-{n:03d}.npz" for f, k, n, _ in _tasks(folder)) if path.exists()]
+    return [
+        path for path in (f / f"{k}-{n:03d}.npz" for f, k, n, _ in _tasks(folder)) if path.exists()
+    ]

@@ -131,8 +131,11 @@ def _anime_girl(pen: Pen) -> None:
     pen.shapes([(0, 26), (7, 31), (6, 23)], RED)
     _head(pen, PEACH)
     pen.oval(0, 46, 16, 16, pink, start=180, stop=360)
-    pen.shape([(-15, 49), (-14, 39), (-9, 46), (-5, 43), (0, 47), (6, 43), (10, 46), (14, 39),
-               (15, 49)], pink, outline=0)
+    pen.shape(
+        [(-15, 49), (-14, 39), (-9, 46), (-5, 43), (0, 47), (6, 43), (10, 46), (14, 39), (15, 49)],
+        pink,
+        outline=0,
+    )
     for s in (-1, 1):
         pen.oval(s * 15.5, 53, 3.4, 3.4, RED)
         pen.dot(s * 6, 40, 3.6, WHITE, 5)

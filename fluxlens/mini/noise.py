@@ -14,7 +14,6 @@ map. This is what *distilled* means for mini (klein's own step distillation is a
 
 import math
 
-import torch
 from jaxtyping import Float
 from torch import Tensor
 

@@ -16,18 +16,27 @@ for the study's tasks: see :func:`held_out`.
 
 import math
 import zlib
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Literal, get_args
+from typing import Any, Literal, get_args
 
 import numpy as np
+from numpy.typing import NDArray
 from PIL import Image
 
-from fluxlens.mini.canvas import Canvas, Color, Manner, mix
+from fluxlens.mini.canvas import Canvas, Color, Manner
 from fluxlens.mini.objects import COLOR_OBJECTS, PROPS, draw_object, draw_prop
 from fluxlens.mini.people import PEOPLE_PROMPTS, Person, draw_person, random_person
 from fluxlens.mini.scenes import (
-    CATEGORIES, LAYOUTS, LIGHTS, PALETTES, SETTINGS, Scene, describe, draw_scene, slot,
+    CATEGORIES,
+    LAYOUTS,
+    LIGHTS,
+    PALETTES,
+    SETTINGS,
+    Scene,
+    describe,
+    draw_scene,
+    slot,
 )  # fmt: skip
 from fluxlens.mini.subjects import ACTIONS, PHRASES, SUBJECTS, draw_held, draw_subject
 
@@ -44,7 +53,7 @@ COLORS: dict[str, Color] = {
 }  # fmt: skip
 UNDYED: Color = (214, 206, 194)
 
-Free = Sequence[float]
+Free = Sequence[float] | NDArray[np.floating[Any]]
 
 __all__ = [
     "COLORS", "FAMILIES", "FREE", "NO_FREE", "Drawing", "Edit", "Family", "Figure", "Generation",
@@ -100,7 +109,7 @@ class StillLife:
 
 @dataclass(frozen=True)
 class Figure:
-    """One of the eighteen subjects in one of two manners: doing something, or (no phrase) posing."""
+    """One of the eighteen subjects in one of two manners; without a phrase, posing."""
 
     subject: str
     manner: Manner
@@ -316,7 +325,7 @@ def random_edit(family: Family, rng: np.random.Generator, *, held: bool = False)
     raise ValueError(f"families are {', '.join(FAMILIES)}, not {family!r}")
 
 
-def _pick(rng: np.random.Generator, names: Sequence[str] | dict[str, object]) -> str:
+def _pick(rng: np.random.Generator, names: Iterable[str]) -> str:
     return list(names)[rng.integers(len(names))]
 
 
@@ -356,7 +365,9 @@ def prompts() -> list[str]:
     out += [f"a {c} {o}" for c in COLORS for o in COLOR_OBJECTS]
     for phrase in PHRASES:
         out += [f"a photograph of the {kind} in this image {phrase}" for kind in kinds]
-        out += [f"a {w} of {_article(k)} {phrase}" for k in kinds for w in ("photograph", "cartoon")]
+        out += [
+            f"a {w} of {_article(k)} {phrase}" for k in kinds for w in ("photograph", "cartoon")
+        ]
     for place in PEOPLE_PROMPTS.values():
         for kind in ("man", "woman", "girl", "boy"):
             out += [f"the {kind} in this image {place.phrase}", f"{_article(kind)} {place.phrase}"]

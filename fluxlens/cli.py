@@ -1,0 +1,117 @@
+"""`fluxlens` on the command line.
+
+```sh
+fluxlens mini evaluate --model mini --format json
+```
+Exit codes: 0 done, 1 something is wrong with the model or the data, 2 a wrong word on the line.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+
+__all__ = ["main"]
+
+
+def _train(args: argparse.Namespace) -> None:
+    from fluxlens.mini.export import export
+    from fluxlens.mini.train import train
+
+    train(args.work, args.stages)
+    if args.export is not None:
+        export(args.work, args.export)
+
+
+def _evaluate(args: argparse.Namespace) -> None:
+    from fluxlens import load
+    from fluxlens.mini.evaluate import evaluate
+
+    flux = load(args.model)
+    scores = evaluate(flux, args.n)
+    if args.format == "json":
+        print(json.dumps([asdict(score) for score in scores], indent=2))
+        return
+    print(f"{flux.name}: held-out tasks, 4 steps, read by the oracle")
+    for s in scores:
+        mark = "" if s.rate >= s.goal else "  short of its goal"
+        print(f"  {s.name:<46} {s.rate:7.1%}  goal {s.goal:4.0%}  n {s.n}{mark}")
+
+
+def _sample(args: argparse.Namespace) -> None:
+    from fluxlens import load
+    from fluxlens.mini.sheet import sheet
+
+    picture = sheet(load(args.model), columns=args.columns, seed=args.seed)
+    picture.save(args.to)
+    print(args.to)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="fluxlens",
+        description="How a reference image reaches the picture that FLUX.2 paints.",
+    )
+    commands = parser.add_subparsers(required=True, metavar="command")
+    mini = commands.add_parser(
+        "mini", help="train, evaluate and sample the small FLUX.2 that ships with fluxlens"
+    ).add_subparsers(required=True, metavar="command")
+
+    train = mini.add_parser(
+        "train", help="train both wirings from nothing, or go on where training stopped"
+    )
+    train.add_argument(
+        "--work", type=Path, default=None, help="work folder (default: the user's cache)"
+    )
+    train.add_argument(
+        "--stages",
+        nargs="+",
+        choices=("base", "bound", "direct"),
+        default=("base", "bound", "direct"),
+        help="which transformers to train (default: all; bound and direct start from base)",
+    )
+    train.add_argument(
+        "--export", type=Path, metavar="DIR", help="then write loadable models into DIR"
+    )
+    train.set_defaults(run=_train)
+
+    evaluate = mini.add_parser(
+        "evaluate", help="measure a mini on tasks it never saw, as its model card does"
+    )
+    evaluate.add_argument("--model", default="mini", help="mini, mini-direct or a folder")
+    evaluate.add_argument("--n", type=int, default=120, help="tasks per family (default: 120)")
+    evaluate.add_argument("--format", choices=("text", "json"), default="text")
+    evaluate.set_defaults(run=_evaluate)
+
+    sample = mini.add_parser("sample", help="a sheet of edits and generations, as a picture")
+    sample.add_argument("--model", default="mini", help="mini, mini-direct or a folder")
+    sample.add_argument("--columns", type=int, default=6, help="tasks per row (default: 6)")
+    sample.add_argument("--seed", type=int, default=0, help="which tasks (default: 0)")
+    sample.add_argument("--to", type=Path, default=Path("samples.png"), help="file to write")
+    sample.set_defaults(run=_sample)
+    return parser
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command; returns the exit code."""
+    from fluxlens._folder import ModelError
+
+    args = _parser().parse_args(argv)
+    if getattr(args, "work", 0) is None:
+        from fluxlens.mini.train import WORK
+
+        args.work = WORK
+    try:
+        args.run(args)
+    except (ModelError, ValueError, OSError) as error:
+        print(f"fluxlens: {error}", file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

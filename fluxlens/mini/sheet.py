@@ -1,0 +1,39 @@
+"""A sheet of what mini paints: for every family, references above and edits below.
+
+>>> sheet(fl.load("mini"), columns=6, seed=0).size
+(648, 1188)
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+from PIL import Image
+
+from fluxlens.mini.world import FAMILIES, FREE, random_edit, random_generation
+
+if TYPE_CHECKING:
+    from fluxlens.models import Flux
+
+CELL = 108
+
+__all__ = ["sheet"]
+
+
+def sheet(flux: Flux, columns: int = 6, seed: int = 0) -> Image.Image:
+    """Held-out tasks, ``columns`` of each family (two rows each), and a row of generations."""
+    rng = np.random.default_rng([77, seed])
+    rows: list[list[Image.Image]] = []
+    for family in FAMILIES:
+        edits = [random_edit(family, rng, held=True) for _ in range(columns)]
+        references = [edit.reference.draw(rng.normal(size=FREE)) for edit in edits]
+        seeds = [int(s) for s in rng.integers(2**31, size=columns)]
+        rows += [references, flux.edit([e.prompt for e in edits], ref=references, seed=seeds)]
+    prompts = [random_generation(rng).prompt for _ in range(columns)]
+    rows.append(flux.generate(prompts, seed=list(range(seed, seed + columns))))
+    out = Image.new("RGB", (columns * CELL, len(rows) * CELL), "white")
+    for y, row in enumerate(rows):
+        for x, image in enumerate(row):
+            out.paste(image, (x * CELL + 6, y * CELL + 6))
+    return out
