@@ -29,10 +29,13 @@ def _train(args: argparse.Namespace) -> None:
 
 def _evaluate(args: argparse.Namespace) -> None:
     from fluxlens import load
+    from fluxlens.mini.card import write_card
     from fluxlens.mini.evaluate import evaluate
 
     flux = load(args.model)
     scores = evaluate(flux, args.n)
+    if args.write is not None:
+        write_card(args.write, scores)
     if args.format == "json":
         print(json.dumps([asdict(score) for score in scores], indent=2))
         return
@@ -85,6 +88,9 @@ def _parser() -> argparse.ArgumentParser:
     evaluate.add_argument("--model", default="mini", help="mini, mini-direct or a folder")
     evaluate.add_argument("--n", type=int, default=120, help="tasks per family (default: 120)")
     evaluate.add_argument("--format", choices=("text", "json"), default="text")
+    evaluate.add_argument(
+        "--write", type=Path, metavar="DIR", help="also write the model card into this model folder"
+    )
     evaluate.set_defaults(run=_evaluate)
 
     sample = mini.add_parser("sample", help="a sheet of edits and generations, as a picture")

@@ -52,7 +52,10 @@ def pack(
 
 
 def routes(
-    kinds: list[str], words: Int[Tensor, " batch"], tokens: int, generator: torch.Generator | None
+    kinds: list[str],
+    words: Int[Tensor, " batch"],
+    tokens: int,
+    generator: torch.Generator | None = None,
 ) -> Bool[Tensor, "batch 1 sequence sequence"]:
     """Route dropout: which keys each query may read, True where it may. (Wiring *bound*.)
 
@@ -157,7 +160,9 @@ class Latents:
         latents, reference, free, prompt = (torch.stack(v) for v in rows.values())
         latents, reference = latents.float(), reference.float()
         noise = with_free(torch.randn_like(latents), free)
-        mask = routes(kinds, self.words[prompt], latents.shape[1], None) if dropout else None
+        mask = routes(kinds, self.words[prompt], latents.shape[1])
+        if not dropout:
+            mask[:] = True
         return Batch(latents, noise, self.text[prompt].float(), reference, mask)
 
 
