@@ -9,9 +9,10 @@ command does to any background is linear: it leaves a share of it (``clear``) an
 (``paint``). Two renders tell both, and candidates are then put together without drawing again.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import Any, TypeVar, cast
 
 import numpy as np
 from PIL import Image
@@ -24,6 +25,7 @@ BLUR = 0.8  # pixels of the full picture
 REACH = 2  # how many pixels a picture may be shifted as a whole
 
 Draw = Callable[[Canvas], None]
+T = TypeVar("T")
 
 __all__ = [
     "BLUR", "HALF", "REACH", "Layer", "Picture", "average", "halve", "layer", "loss", "moved",
@@ -47,9 +49,9 @@ def rgb(image: Image.Image | np.ndarray) -> np.ndarray:
 
 def average(pixels: np.ndarray) -> np.ndarray:
     """Half as large along the two axes before the last one: the mean of 2×2 pixels."""
-    rows, columns, channels = pixels.shape[-3:]
-    blocks = pixels.reshape(*pixels.shape[:-3], rows // 2, 2, columns // 2, 2, channels)
-    return blocks.mean(axis=(-4, -2))
+    upper, lower = pixels[..., ::2, :, :], pixels[..., 1::2, :, :]
+    rows = upper + lower
+    return (rows[..., ::2, :] + rows[..., 1::2, :]) * np.float32(0.25)
 
 
 def halve(pixels: np.ndarray) -> np.ndarray:
@@ -58,12 +60,17 @@ def halve(pixels: np.ndarray) -> np.ndarray:
 
 
 class Picture:
-    """A picture to be judged, ready to be compared at any small shift."""
+    """A picture to be judged, ready to be compared at any small shift.
+
+    It remembers what was found in it, so several questions about one picture cost little more than
+    one.
+    """
 
     def __init__(self, image: Image.Image | np.ndarray) -> None:
         blurred = gaussian_filter(rgb(image), (BLUR, BLUR, 0), mode="nearest")
         self._padded = np.pad(blurred, ((REACH, REACH), (REACH, REACH), (0, 0)), mode="edge")
         self._seen: dict[tuple[int, int], np.ndarray] = {}
+        self._found: dict[Hashable, Any] = {}
 
     def at(self, dx: int, dy: int) -> np.ndarray:
         """The picture, half as large, had it been drawn (dx, dy) pixels less to the right."""
@@ -71,6 +78,12 @@ class Picture:
             x, y = REACH + dx, REACH + dy
             self._seen[dx, dy] = average(self._padded[y : y + SIZE, x : x + SIZE])
         return self._seen[dx, dy]
+
+    def once(self, key: Hashable, find: Callable[[], T]) -> T:
+        """What ``find`` returned the first time that it was asked for by this key."""
+        if key not in self._found:
+            self._found[key] = find()
+        return cast(T, self._found[key])
 
     def align(self, template: np.ndarray, weight: np.ndarray) -> tuple[int, int]:
         """The shift at which the picture agrees best with a template."""
@@ -117,8 +130,8 @@ class Layer:
         """How opaque each pixel is, (…, 48, 48)."""
         return 1 - self.clear[..., 0]
 
-    def __getitem__(self, index: object) -> "Layer":
-        return Layer(self.clear[index], self.paint[index])  # type: ignore[index]
+    def __getitem__(self, index: Any) -> "Layer":
+        return Layer(self.clear[index], self.paint[index])
 
 
 def painted(manner: Manner, draw: Draw, grey: int) -> np.ndarray:

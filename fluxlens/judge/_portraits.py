@@ -45,7 +45,7 @@ _SOMEBODY = Person("man", "ivory", "oval", "short", "black", "none", "none", "no
 
 
 def _crop(whole: Layer) -> Layer:
-    return whole[HEAD]
+    return Layer(whole.clear[HEAD].copy(), whole.paint[HEAD].copy())
 
 
 def _drawn(draw: Any, **attributes: str) -> Layer:
@@ -150,7 +150,7 @@ def _cloth(kind: str, pattern: str) -> _Cloth:
     return _Cloth(clear, found[..., 2:].astype(np.float32), shares.astype(np.float32))
 
 
-@cache
+@lru_cache(maxsize=1000)
 def _shirt(kind: str, pattern: str, color: str, accent: str, skin: str) -> Layer:
     cloth = _cloth(kind, pattern)
     colors = np.array([SHIRT_COLORS[color], SHIRT_COLORS[accent], SKIN_TONES[skin]], np.float32)

@@ -19,6 +19,7 @@ from scipy.ndimage import gaussian_filter
 from tqdm import tqdm
 
 from fluxlens.judge import oracle
+from fluxlens.judge._pixels import Picture
 from fluxlens.mini import world
 from fluxlens.mini.canvas import Manner
 from fluxlens.mini.objects import COLOR_OBJECTS, PROPS
@@ -105,8 +106,9 @@ def _still_life(rng: np.random.Generator) -> tuple[Drawing, Judge]:
     color, thing = _pick(rng, [*COLORS, "undyed"]), _pick(rng, COLOR_OBJECTS)
 
     def judge(image: Image.Image) -> Outcome:
-        yield "object", oracle.read_object(image) == thing
-        yield "color", oracle.read_color(image, thing) == color
+        picture = Picture(image)
+        yield "object", oracle.read_object(picture) == thing
+        yield "color", oracle.read_color(picture) == color
 
     return StillLife(thing, COLORS.get(color, UNDYED)), judge
 
@@ -130,13 +132,15 @@ def _figure(rng: np.random.Generator) -> tuple[Drawing, Judge]:
 def _place(rng: np.random.Generator) -> tuple[Drawing, Judge]:
     scene = _any_scene(rng)
     prop = _pick(rng, PROPS) if rng.random() < 0.5 else None
-    slot = int(rng.integers(SLOTS))
+    slot, removed = int(rng.integers(SLOTS)), _pick(rng, PROPS)
 
     def judge(image: Image.Image) -> Outcome:
-        seen, found = oracle.read_scene(image), oracle.read_prop(image)
+        picture = Picture(image)
+        seen, found = oracle.read_scene(picture), oracle.read_prop(picture)
         for name in ("setting", "light", "palette", "layout"):
             yield name, seen is not None and getattr(seen, name) == getattr(scene, name)
         if prop is None:
+            yield "prop gone", oracle.prop_gone(picture, scene, removed, slot)
             yield "no prop", found is not None and found.prop is None
         else:
             yield "prop", found is not None and found.prop == prop
@@ -156,18 +160,23 @@ def _person(rng: np.random.Generator) -> tuple[Drawing, Judge]:
     return Portrait(person, slug), judge
 
 
+READINGS: dict[str, Callable[[Image.Image], object]] = {
+    "object": oracle.read_object, "subject": oracle.read_figure, "person": oracle.read_person,
+    "scene": oracle.read_scene,
+}  # fmt: skip
+
+
 def _nothing(rng: np.random.Generator) -> tuple[Drawing, Judge]:
-    """An empty place or studio: nothing is to be seen in it; nor in the noise that stands by."""
+    """An empty place or studio, where nothing is to be seen; and noise, asked one question."""
     scene = _any_scene(rng) if rng.random() < 0.7 else None
     noise = rng.normal(rng.uniform(60, 200), rng.uniform(5, 60), (96, 96, 3))
     speckles = Image.fromarray(np.clip(noise, 0, 255).astype(np.uint8))
+    read = READINGS[_pick(rng, READINGS)]
+    absent = _pick(rng, ("object", "subject", "person"))
 
     def judge(image: Image.Image) -> Outcome:
-        yield "no object", oracle.read_object(image) is None
-        yield "no subject", oracle.read_figure(image) is None
-        yield "no person", oracle.read_person(image) is None
-        blank = (oracle.read_object, oracle.read_figure, oracle.read_person, oracle.read_scene)
-        yield "nothing in noise", all(read(speckles) is None for read in blank)
+        yield f"no {absent}", READINGS[absent](image) is None
+        yield "nothing in noise", read(speckles) is None
 
     return SceneView(scene), judge
 

@@ -30,7 +30,7 @@ from fluxlens.judge._figures import FigureMatch, match_figure
 from fluxlens.judge._pixels import Picture, loss, studio
 from fluxlens.judge._portraits import PersonMatch, match_person
 from fluxlens.judge._scenes import SceneMatch, scenes
-from fluxlens.judge._things import ObjectMatch, PropMatch, match_object, match_prop
+from fluxlens.judge._things import ObjectMatch, PropMatch, match_object, match_prop, props
 from fluxlens.mini import settings
 from fluxlens.mini.canvas import Manner
 from fluxlens.mini.objects import COLOR_OBJECTS, PROPS
@@ -40,21 +40,9 @@ from fluxlens.mini.subjects import PHRASES, SUBJECTS
 from fluxlens.mini.world import COLORS, UNDYED
 
 __all__ = [
-    "LIMITS",
-    "FigureReading",
-    "ImageLike",
-    "PropReading",
-    "attributes_kept",
-    "named",
-    "read_color",
-    "read_figure",
-    "read_object",
-    "read_person",
-    "read_prop",
-    "read_rgb",
-    "read_scene",
-    "scene_kept",
-    "shown",
+    "LIMITS", "FigureReading", "ImageLike", "PropReading", "attributes_kept", "named", "prop_gone",
+    "read_color", "read_figure", "read_object", "read_person", "read_portrait", "read_prop",
+    "read_rgb", "read_scene", "scene_kept", "shown",
 ]  # fmt: skip
 
 # 96×96 RGB; arrays as uint8, or as floats between 0 and 1.
@@ -74,6 +62,7 @@ class Limits:
     scene_error: float = 22.0
     prop_gain: float = 0.55
     prop_error: float = 14.0  # a background this good needs no prop
+    gone_error: float = 20.0  # over what the removed prop covered
     person_error: float = 28.0
     person_gain: float = 0.5
 
@@ -91,7 +80,8 @@ def _picture(image: ImageLike) -> Picture:
 def _object(image: ImageLike, object: str | None = None) -> ObjectMatch | None:
     if object is not None and object not in COLOR_OBJECTS:
         raise ValueError(f"objects are {', '.join(COLOR_OBJECTS)}, not {object!r}")
-    match = match_object(_picture(image), object)
+    picture = _picture(image)
+    match = picture.once(("object", object), lambda: match_object(picture, object))
     fits = match.loss <= LIMITS.object_error**2
     there = match.loss <= (1 - LIMITS.object_gain) * match.empty_loss
     return match if fits and there else None
@@ -152,7 +142,8 @@ class FigureReading:
 
 
 def _figure(image: ImageLike) -> tuple[FigureReading | None, FigureMatch]:
-    match = match_figure(_picture(image))
+    picture = _picture(image)
+    match = picture.once("figure", lambda: match_figure(picture))
     fits = match.loss <= LIMITS.figure_error**2
     there = match.loss <= (1 - LIMITS.figure_gain) * match.empty_loss
     if not (fits and there):
@@ -202,7 +193,8 @@ def read_scene(image: ImageLike) -> Scene | None:
     >>> read_scene(SceneView(Scene("beach", "dusk", 3, 0), "drum").draw(NO_FREE))
     Scene(setting='beach', light='dusk', palette=3, layout=0)
     """
-    found, _ = _scene(_picture(image))
+    picture = _picture(image)
+    found, _ = picture.once("scene", lambda: _scene(picture))
     return found.scene if found.loss <= LIMITS.scene_error**2 else None
 
 
@@ -239,7 +231,7 @@ def read_prop(image: ImageLike, scene: Scene | None = None) -> PropReading | Non
         high = np.zeros_like(whole)
         high[:20] = 1  # above every prop
         room = studio(pixels, high)
-        found, prop = _scene(picture)
+        found, prop = picture.once("scene", lambda: _scene(picture))
         if float(loss(room - pixels)) < found.loss:
             prop = _prop(picture, None, room, (0, 0))
             template, shift = room, (0, 0)
@@ -250,6 +242,26 @@ def read_prop(image: ImageLike, scene: Scene | None = None) -> PropReading | Non
     if float(loss(drawn - picture.at(*shift))) > LIMITS.scene_error**2:
         return None
     return PropReading(prop.prop, prop.slot) if here else PropReading(None, None)
+
+
+def prop_gone(image: ImageLike, scene: Scene, prop: str, slot: int) -> bool:
+    """Whether a prop was removed from a scene: none is read, and the place where it stood looks as
+    the scene does without it (a ghost of half its strength, or a smear, is not gone).
+
+    >>> scene = Scene("office", "noon", 1, 2)
+    >>> prop_gone(SceneView(scene).draw(NO_FREE), scene, "guitar", 2)
+    True
+    """
+    picture = _picture(image)
+    seen = read_prop(picture, scene)
+    high = settings.LAYOUTS[scene.layout][0] < 60
+    if (prop, slot, high) not in props():
+        raise ValueError(f"no {prop!r} in slot {slot}; props are {', '.join(PROPS)}")
+    where = (props()[prop, slot, high].cover > 0.25).astype(np.float32)
+    template = scenes("photo").template(scene)
+    pixels = picture.at(*picture.align(template, np.ones_like(where)))
+    restored = float(loss(pixels - template, where)) <= LIMITS.gone_error**2
+    return restored and seen == PropReading(None, None)
 
 
 def scene_kept(image: ImageLike, scene: Scene) -> dict[str, bool]:
@@ -272,7 +284,8 @@ def scene_kept(image: ImageLike, scene: Scene) -> dict[str, bool]:
 
 
 def _person(image: ImageLike) -> PersonMatch | None:
-    match = match_person(_picture(image))
+    picture = _picture(image)
+    match = picture.once("person", lambda: match_person(picture))
     fits = match.loss <= LIMITS.person_error**2
     there = match.loss <= (1 - LIMITS.person_gain) * match.empty_loss
     return match if fits and there else None
