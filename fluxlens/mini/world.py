@@ -326,7 +326,8 @@ def random_edit(family: Family, rng: np.random.Generator, *, held: bool = False)
 
 
 def _pick(rng: np.random.Generator, names: Iterable[str]) -> str:
-    return list(names)[rng.integers(len(names))]
+    choices = list(names)
+    return choices[rng.integers(len(choices))]
 
 
 def random_generation(rng: np.random.Generator) -> Generation:
