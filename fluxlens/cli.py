@@ -54,6 +54,43 @@ def _sample(args: argparse.Namespace) -> None:
     print(args.to)
 
 
+def _tasks(args: argparse.Namespace) -> None:
+    from collections import Counter
+
+    from fluxlens.tasks import Assets, mini_tasks, paper_tasks
+    from fluxlens.tasks.task import chosen
+
+    families = chosen(args.family)
+    data = Assets.from_environment(args.paper_data).data
+    tasks = mini_tasks(families) if args.world == "mini" else paper_tasks(data, families)
+    if args.format == "jsonl":
+        for task in tasks:
+            print(json.dumps(task.to_json(), ensure_ascii=False))
+        return
+    counts = Counter(task.family for task in tasks)
+    for family in families:
+        print(f"  {family:<15} {counts[family]:5}")
+    print(f"  {'in all':<15} {len(tasks):5}")
+
+
+def _tables(args: argparse.Namespace) -> None:
+    from fluxlens import _report
+    from fluxlens.tables import read_verdicts
+
+    verdicts = read_verdicts(args.verdicts)
+    if not verdicts:
+        print(f"fluxlens: no verdicts in {args.verdicts}; every cell is missing", file=sys.stderr)
+    if args.against is not None:
+        text = _report.report_agreement(verdicts, read_verdicts(args.against), args.format)
+    elif args.paired:
+        text = _report.report_comparisons(verdicts, args.format)
+    elif args.by is not None:
+        text = _report.report_parts(verdicts, args.table, args.by, args.format)
+    else:
+        text = _report.report(verdicts, args.table, args.format)
+    print(text)
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="fluxlens",
@@ -99,6 +136,73 @@ def _parser() -> argparse.ArgumentParser:
     sample.add_argument("--seed", type=int, default=0, help="which tasks (default: 0)")
     sample.add_argument("--to", type=Path, default=Path("samples.png"), help="file to write")
     sample.set_defaults(run=_sample)
+
+    tables = commands.add_parser(
+        "tables",
+        help="verdicts as the paper's tables, beside the paper's numbers",
+        description="Tables 1, 2, 3 and D1 from a folder of verdict files. Rates, bounds and "
+        "differences are in percent, in JSON too; what was not judged is missing (null).",
+    )
+    tables.add_argument(
+        "--verdicts",
+        type=Path,
+        required=True,
+        metavar="DIR",
+        help="folder with a CSV file, or a folder of them, for each question",
+    )
+    tables.add_argument("--format", choices=("text", "markdown", "latex", "json"), default="text")
+    tables.add_argument(
+        "--table",
+        nargs="+",
+        choices=("1", "2", "3", "D1", "unpublished"),
+        default=("1", "2", "3", "D1"),
+        help="which tables (default: the paper's four); unpublished: judged, but not in the paper",
+    )
+    beside = tables.add_mutually_exclusive_group()
+    beside.add_argument(
+        "--by", choices=("cluster", "dataset"), help="take the tables apart instead"
+    )
+    beside.add_argument(
+        "--paired",
+        action="store_true",
+        help="compare variants on the same tasks instead: padding against all, text against image",
+    )
+    beside.add_argument(
+        "--against",
+        type=Path,
+        metavar="DIR",
+        help="how far another judge's verdicts agree with these, instead",
+    )
+    tables.set_defaults(run=_tables)
+
+    tasks = commands.add_parser("tasks", help="list the editing tasks of the study")
+    tasks.add_argument(
+        "--world",
+        choices=("paper", "mini"),
+        default="mini",
+        help="the paper's tasks, or mini's own over the drawn world (default: mini)",
+    )
+    tasks.add_argument(
+        "--family",
+        nargs="+",
+        choices=("color", "style", "manual", "people", "people_shared", "add", "remove"),
+        metavar="NAME",
+        help="%(choices)s (default: all)",
+    )
+    tasks.add_argument(
+        "--paper-data",
+        type=Path,
+        metavar="DIR",
+        help="a clone of the authors' repository, which holds the prompts of all the paper's "
+        "families but color and people_shared (default: FLUXLENS_PAPER_DATA)",
+    )
+    tasks.add_argument(
+        "--format",
+        choices=("text", "jsonl"),
+        default="text",
+        help="how many there are, or one JSON object a line (default: text)",
+    )
+    tasks.set_defaults(run=_tasks)
     return parser
 
 

@@ -9,6 +9,16 @@ flux.edit(task.instruction, ref=reference_image(task), seed=task.noise_seed)
 Nothing here knows of models or judges.
 """
 
+from fluxlens.tasks.assets import (
+    Assets,
+    Missing,
+    MissingAssetsError,
+    download_dreambench,
+    missing,
+    reference_image,
+    report,
+    require,
+)
 from fluxlens.tasks.mini import edit, mini_tasks
 from fluxlens.tasks.pairing import PAIRED, pairs
 from fluxlens.tasks.paper import PaperDataError, paper_tasks, row
@@ -18,14 +28,22 @@ __all__ = [
     "FAMILIES",
     "PAIRED",
     "WORLDS",
+    "Assets",
     "Family",
+    "Missing",
+    "MissingAssetsError",
     "PaperDataError",
     "Reference",
     "Task",
     "World",
+    "download_dreambench",
     "edit",
     "mini_tasks",
+    "missing",
     "pairs",
     "paper_tasks",
+    "reference_image",
+    "report",
+    "require",
     "row",
 ]

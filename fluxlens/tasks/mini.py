@@ -25,7 +25,14 @@ from fluxlens.mini.people import PEOPLE_PROMPTS, TEST_PEOPLE
 from fluxlens.mini.scenes import CATEGORIES, LAYOUTS, SLOTS, Scene
 from fluxlens.mini.subjects import ACTIONS, SUBJECTS
 from fluxlens.mini.world import (
-    COLORS, Edit, add_edit, color_edit, held_out, people_edit, remove_edit, style_edit,
+    COLORS,
+    Edit,
+    add_edit,
+    color_edit,
+    held_out,
+    people_edit,
+    remove_edit,
+    style_edit,
 )  # fmt: skip
 from fluxlens.tasks.instructions import SHARED
 from fluxlens.tasks.paper import COLOR_OBJECTS, SEEDS

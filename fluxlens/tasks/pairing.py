@@ -13,9 +13,9 @@ from itertools import permutations
 from pathlib import Path
 
 from fluxlens.mini.world import COLORS
+from fluxlens.tasks.instructions import SHARED
 from fluxlens.tasks.mini import mini_tasks
 from fluxlens.tasks.paper import COLOR_OBJECTS, HUMANS, SEEDS, paper_tasks
-from fluxlens.tasks.instructions import SHARED
 from fluxlens.tasks.task import WORLDS, Task, World
 
 Pair = tuple[str, str]

@@ -20,7 +20,7 @@ from typing import Any, Literal
 import yaml
 
 from fluxlens.mini.world import COLORS
-from fluxlens.tasks.instructions import SHARED
+from fluxlens.tasks.instructions import SHARED, add_instruction, remove_instruction
 from fluxlens.tasks.task import Family, Reference, Task, chosen, noise_seed
 
 __all__ = ["BUCKETS", "COLOR_OBJECTS", "HUMANS", "REPOSITORY", "PaperDataError", "paper_tasks",
@@ -50,7 +50,9 @@ class PaperDataError(ValueError):
     """The clone of the authors' repository is needed and not there, or not as expected."""
 
 
-def paper_tasks(data: Path | None = None, families: Iterable[str] | str | None = None) -> list[Task]:
+def paper_tasks(
+    data: Path | None = None, families: Iterable[str] | str | None = None
+) -> list[Task]:
     """The paper's tasks of the given families, in the order of the authors' files.
 
     ``data`` is a clone of the authors' repository; ``color`` and ``people_shared`` do without.
@@ -125,7 +127,9 @@ def _style(data: Path, family: Literal["style", "manual"]) -> Iterator[Task]:
 def _human(number: str) -> tuple[str, Reference]:
     """The id on which a person's seed hangs, and the photograph."""
     name = f"customize_dreambench_plus_live_subject_human_{number}_{HUMANS[number]}"
-    return name.replace(" ", "_"), Reference("dreambench", f"images/live_subject/human/{number}.jpg")
+    return name.replace(" ", "_"), Reference(
+        "dreambench", f"images/live_subject/human/{number}.jpg"
+    )
 
 
 def _people(data: Path) -> Iterator[Task]:
@@ -172,8 +176,7 @@ def _sun397(data: Path, family: Literal["add", "remove"]) -> Iterator[Task]:
         category = metadata["sun397_category"].strip("/")
         name = f"{family}_sun397_{category}__{Path(file).stem}_{thing}"
         name = name.replace("/", "_").replace(" ", "_")
-        article = "an" if thing[0] in "aeiou" else "a"
-        instruction = f"add {article} {thing}" if family == "add" else f"remove the {thing}"
+        instruction = add_instruction(thing) if family == "add" else remove_instruction(thing)
         yield Task(
             name, family, instruction, noise_seed(name), old["height"], old["width"],
             Reference("sun397", f"{category}/{file}"), metadata,
