@@ -24,6 +24,7 @@ from PIL import Image
 
 QUOTED = tomllib.loads(files("fluxlens.tasks").joinpath("instructions.toml").read_text("utf-8"))
 FORBIDDEN: tuple[str, ...] = tuple(QUOTED["sun397"]["forbidden"])
+PREPOSITIONS = ("of", "with", "on", "in", "for", "from", "at")
 # Appendix F.3's prompts for everybody, by slug.
 SHARED: dict[str, str] = QUOTED["shared"]["prompts"]
 
@@ -90,14 +91,14 @@ def style_prompt(subject: str, verb_phrase: str) -> str:
 def _head(words: Sequence[str]) -> str:
     """The noun that a phrase is about: the last before "of", "with" and their like."""
     for i, word in enumerate(words[1:], 1):
-        if word in ("of", "with", "on", "in", "for", "from", "at"):
+        if word in PREPOSITIONS:
             return words[i - 1]
     return words[-1] if words else ""
 
 
-def _same_noun(word: str, noun: str) -> bool:
-    plural = {"person": "people"}.get(noun, noun + ("es" if noun.endswith(("ch", "s")) else "s"))
-    return word in (noun, plural)
+def _is_noun(word: str, noun: str) -> bool:
+    """Whether a word is this noun, in the singular or the plural."""
+    return word in (noun, f"{noun}s", f"{noun}es") or (word, noun) == ("people", "person")
 
 
 def _object_problems(phrase: str, scene: str) -> list[str]:
@@ -105,7 +106,7 @@ def _object_problems(phrase: str, scene: str) -> list[str]:
     problems = []
     if not re.fullmatch(r"[a-z]+( [a-z]+){0,3}", phrase):
         problems.append("not one to four lowercase words")
-    if any(_same_noun(_head(words), noun) for noun in FORBIDDEN):
+    if any(_is_noun(_head(words), noun) for noun in FORBIDDEN):
         problems.append("its head noun is forbidden")
     # A name without the category's folder letter: /b/basketball_court/outdoor.
     place = set(re.split(r"[/_ ]+", re.sub(r"^/?[a-z]/", "", scene))) - {"", "indoor", "outdoor"}
