@@ -1,0 +1,234 @@
+"""A judge let loose on a study: every question of every entity, judged once or recorded as failed.
+
+>>> items = {"i2i_unc_color_text_lens": {"solid_red_mug_s0": {
+...     "reference": Path("red.png"), "t2i": Path("t2i.png"), "lens": Path("lens.png")}}}
+>>> questions = [load_questions()["i2i_unc_color_text_lens"]]
+>>> run_judge(ClaudeJudge(budget=Budget(5.0)), questions, items, "results/klein-9b", concurrency=10)
+Tally(judged=1, passed=1, failed=0, skipped=0, cost=0.0221, stopped='')
+
+Run it again and it goes on where it was: what has its verdict is skipped, what failed is tried
+anew. The questions about one entity that begin with the same pictures (section 4.1's three
+variants, say) are asked one after another, so that a judge with a prompt cache reads them once.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from tqdm import tqdm
+
+from fluxlens.judge.base import BatchJudge, Images, Judge, JudgeStopped, Request, Verdict
+from fluxlens.judge.batch_state import BatchState, Key
+from fluxlens.judge.batches import run_batches
+from fluxlens.judge.prices import Budget
+from fluxlens.judge.questions import Question
+from fluxlens.judge.reply import redact
+from fluxlens.judge.verdicts import VerdictFile, spent, verdict_path
+
+__all__ = ["Items", "Tally", "run_judge"]
+
+# The pictures by entity, for each question's name, or as a function of the question.
+Items = Mapping[str, Mapping[str, Images]] | Callable[[Question], Mapping[str, Images]]
+
+
+@dataclass
+class Tally:
+    """What a run came to. ``stopped`` says why not everything was asked, if so."""
+
+    judged: int = 0
+    passed: int = 0
+    failed: int = 0
+    skipped: int = 0
+    cost: float = 0.0
+    stopped: str = ""
+
+
+def run_judge(
+    judge: Judge,
+    questions: Iterable[Question],
+    items: Items,
+    results: Path | str,
+    *,
+    concurrency: int = 1,
+    batch: bool = False,
+    poll: float = 60.0,
+    progress: bool | None = None,
+) -> Tally:
+    """Ask a judge every question about every item that has no verdict yet.
+
+    The verdicts go to ``results/verdicts/<judge>/<question>.csv``. ``batch`` sends Message Batches
+    (``poll`` seconds between looks at them), otherwise ``concurrency`` requests are under way at
+    once. A judge's ``budget`` counts what these files say was spent before. ``progress``: None
+    shows a bar on a terminal only.
+    """
+    if concurrency < 1:
+        raise ValueError(f"concurrency must be at least 1, not {concurrency}")
+    if batch and not isinstance(judge, BatchJudge):
+        raise ValueError(f"{judge.name} takes no batches")
+    chosen = list(questions)
+    budget = getattr(judge, "budget", None)
+    tally = Tally()
+    with ExitStack() as stack:
+        files: dict[Key, VerdictFile] = {}
+        for question in chosen:
+            path = verdict_path(Path(results), judge.name, question)
+            file = stack.enter_context(VerdictFile(path, question))
+            files[question.set, question.name] = file
+        if isinstance(budget, Budget):
+            for folder in {file.path.parent for file in files.values()}:
+                for path in folder.glob("*.csv"):
+                    budget.bring(str(path.resolve()), spent(path))
+        groups, total, tally.skipped = _groups(chosen, items, files)
+        hidden = None if progress is None else not progress
+        bar: tqdm[Any] = tqdm(total=total, unit="verdict", disable=hidden)
+        stack.callback(bar.close)
+        count = _Counter(tally, bar)
+        try:
+            if batch:
+                assert isinstance(judge, BatchJudge)
+                state = Path(results) / "verdicts" / f"{judge.name}.batches.json"
+                requests = (r for group in groups for r in _requests(group, files, count, judge))
+                run_batches(
+                    judge, requests, files, stack.enter_context(BatchState(state)),
+                    budget=budget if isinstance(budget, Budget) else Budget(),
+                    poll=poll, on_verdict=count,
+                )  # fmt: skip
+            else:
+                _ask_all(judge, groups, files, count, concurrency)
+        except JudgeStopped as stop:
+            tally.stopped = str(stop)
+    return tally
+
+
+# ---- what there is to do -------------------------------------------------------------------------
+
+Group = list[tuple[str, Question, Images]]  # one entity's questions that begin alike
+
+
+def _groups(
+    questions: list[Question], items: Items, files: Mapping[Key, VerdictFile]
+) -> tuple[list[Group], int, int]:
+    """The work, entity by entity; how many questions it is and how many are answered already."""
+    groups: dict[tuple[str, str, str, str], Group] = {}
+    skipped = 0
+    for question in questions:
+        given = items(question) if callable(items) else items.get(question.name, {})
+        for entity_id, images in given.items():
+            if entity_id in files[question.set, question.name]:
+                skipped += 1
+                continue
+            key = (question.set, question.family, question.recipe, entity_id)
+            groups.setdefault(key, []).append((entity_id, question, images))
+    return list(groups.values()), sum(map(len, groups.values())), skipped
+
+
+def _requests(
+    group: Group, files: Mapping[Key, VerdictFile], count: _Counter, judge: Judge
+) -> Iterator[Request]:
+    """A group's requests. One that lacks a picture is recorded as failed."""
+    shared = _shared(group)
+    for entity_id, question, images in group:
+        try:
+            request = Request(entity_id, question, images, shared)
+        except ValueError as error:
+            verdict = Verdict(None, "", judge.name, error=str(error))
+            count.add(files[question.set, question.name], entity_id, verdict)
+        else:
+            yield request
+
+
+def _shared(group: Group) -> int:
+    """How many pictures, under the same labels, all the questions of a group begin with."""
+    if len(group) < 2 or len({question.system for _, question, _ in group}) > 1:
+        return 0
+    starts = [
+        [(label, images.get(role)) for label, role in zip(q.labels, q.images, strict=True)]
+        for _, q, images in group
+    ]
+    shared = 0
+    for parts in zip(*starts, strict=False):
+        if any(part != parts[0] for part in parts[1:]):
+            break
+        shared += 1
+    return shared
+
+
+# ---- doing it ------------------------------------------------------------------------------------
+
+
+class _Counter:
+    """Verdicts into files, a tally and a bar, from several threads."""
+
+    def __init__(self, tally: Tally, bar: tqdm[Any]) -> None:
+        self.tally = tally
+        self.bar = bar
+        self.lock = threading.Lock()
+
+    def add(self, file: VerdictFile, entity_id: str, verdict: Verdict) -> None:
+        with self.lock:
+            file.add(entity_id, verdict)
+            self(verdict)
+
+    def __call__(self, verdict: Verdict) -> None:
+        self.tally.cost += verdict.cost
+        if verdict.passed is None:
+            self.tally.failed += 1
+        else:
+            self.tally.judged += 1
+            self.tally.passed += verdict.passed
+        self.bar.set_postfix_str(f"${self.tally.cost:.2f}, {self.tally.failed} failed", False)
+        self.bar.update()
+
+
+def _ask_all(
+    judge: Judge, groups: list[Group], files: Mapping[Key, VerdictFile], count: _Counter,
+    concurrency: int,
+) -> None:  # fmt: skip
+    """Ask with so many requests under way at once; stop all when a judge stops."""
+    over = threading.Event()
+
+    def ask_group(group: Group) -> None:
+        for request in _requests(group, files, count, judge):
+            if over.is_set():
+                return
+            file = files[request.question.set, request.question.name]
+            count.add(file, request.entity_id, _ask(judge, request))
+
+    if concurrency == 1:
+        for group in groups:
+            ask_group(group)
+        return
+    todo = iter(groups)
+    with ThreadPoolExecutor(concurrency, thread_name_prefix="judge") as pool:
+        running: set[Future[None]] = set()
+        try:
+            while True:
+                for group in todo:
+                    running.add(pool.submit(ask_group, group))
+                    if len(running) >= 2 * concurrency:
+                        break
+                if not running:
+                    return
+                done, running = wait(running, return_when=FIRST_COMPLETED)
+                for future in done:
+                    future.result()
+        except BaseException:
+            over.set()
+            pool.shutdown(wait=True, cancel_futures=True)
+            raise
+
+
+def _ask(judge: Judge, request: Request) -> Verdict:
+    """A verdict whatever happens, except where the judge says that it cannot go on."""
+    try:
+        return judge.ask(request)
+    except JudgeStopped:
+        raise
+    except Exception as error:
+        return Verdict(None, "", judge.name, error=redact(f"{type(error).__name__}: {error}")[:500])
