@@ -20,7 +20,6 @@ pictures of the other families; the accuracies in ``oracle_accuracy.json`` are o
 The first reading of each kind draws its bank: some ten seconds for scenes, less for the rest.
 """
 
-import re
 from dataclasses import dataclass
 
 import numpy as np
@@ -29,12 +28,13 @@ from PIL import Image
 from fluxlens.judge._figures import FigureMatch, match_figure
 from fluxlens.judge._pixels import Picture, loss, studio
 from fluxlens.judge._portraits import PersonMatch, match_person
+from fluxlens.judge._prompts import named
 from fluxlens.judge._scenes import SceneMatch, scenes
 from fluxlens.judge._things import ObjectMatch, PropMatch, match_object, match_prop, props
 from fluxlens.mini import settings
 from fluxlens.mini.canvas import Manner
 from fluxlens.mini.objects import COLOR_OBJECTS, PROPS
-from fluxlens.mini.people import ATTRIBUTES, PEOPLE_PROMPTS, Person
+from fluxlens.mini.people import ATTRIBUTES, Person
 from fluxlens.mini.scenes import Scene
 from fluxlens.mini.subjects import PHRASES, SUBJECTS
 from fluxlens.mini.world import COLORS, UNDYED
@@ -100,8 +100,8 @@ def read_object(image: ImageLike) -> str | None:
 def read_rgb(image: ImageLike, object: str | None = None) -> tuple[float, float, float] | None:
     """The dye itself, in levels, of the object that is there (or of the one named), or None.
 
-    >>> read_rgb(StillLife("hat", (40, 90, 220)).draw(NO_FREE))
-    (39.8, 90.1, 219.6)
+    >>> [round(level) for level in read_rgb(StillLife("hat", (40, 90, 220)).draw(NO_FREE))]
+    [39, 89, 220]
     """
     match = _object(image, object)
     return None if match is None else match.rgb
@@ -325,41 +325,6 @@ def attributes_kept(image: ImageLike, person: Person) -> dict[str, bool]:
 
 
 # ---- text to image ---------------------------------------------------------------------------
-
-_PLACE = r"(?P<setting>\w+) at (?P<light>\w+)"
-_PROMPTS = [
-    re.compile(rf"a (?P<color>{'|'.join(COLORS)}) (?P<object>{'|'.join(COLOR_OBJECTS)})"),
-    re.compile(rf"an? (?P<manner>photograph|cartoon) of an? (?P<subject>\w+) "
-               rf"(?P<phrase>{'|'.join(PHRASES)})"),
-    re.compile(rf"an? (?P<person>man|woman|girl|boy) "
-               rf"(?P<where>{'|'.join(p.phrase for p in PEOPLE_PROMPTS.values())})"),
-    re.compile(rf"an? (?P<prop>{'|'.join(PROPS)}) and a {_PLACE}"),
-    re.compile(rf"a {_PLACE}"),
-]  # fmt: skip
-
-
-def named(prompt: str) -> dict[str, str]:
-    """What a text-to-image prompt of the world names, by factor; nothing for other prompts.
-
-    >>> named("a drum and a beach at dusk")
-    {'prop': 'drum', 'setting': 'beach', 'light': 'dusk'}
-    >>> named("a cartoon of a fox having tea")
-    {'manner': 'illustrated', 'kind': 'fox', 'setting': 'garden', 'held': 'cup'}
-    """
-    for pattern in _PROMPTS:
-        found = pattern.fullmatch(prompt)
-        if found is None:
-            continue
-        said = found.groupdict()
-        if "phrase" in said:
-            setting, held = PHRASES[said["phrase"]]
-            manner = "illustrated" if said["manner"] == "cartoon" else "photo"
-            return {"manner": manner, "kind": said["subject"], "setting": setting, "held": held}
-        if "where" in said:
-            place = next(p for p in PEOPLE_PROMPTS.values() if p.phrase == said["where"])
-            return {"person": said["person"], "setting": place.setting, "light": place.light}
-        return said
-    return {}
 
 
 def shown(image: ImageLike, prompt: str) -> dict[str, bool]:
