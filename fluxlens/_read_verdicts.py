@@ -113,22 +113,22 @@ COLOR = re.compile(r"solid_([^_]+)_.+")
 PERSON = re.compile(r"customize_(.+?)_(?:live_subject_)?human(?:_shared)?_(\d+)(?:_.*)?")
 STYLE = re.compile(r"customize_property_style_[^_]+_(.+)_s\d+")
 REAL = re.compile(r"manual_[^_]+_(.+?)_real_.+")
-DATASETS = {"sun397": "SUN397", "dreambench_plus": "DreamBench++"}
 
 
 def place(entity_id: str) -> tuple[str, str]:
     """``place("solid_red_mug_s0") == ("solid colors", "red")``: dataset and cluster (Section 4.1).
 
     The cluster is the color, the style subject, the person or the scene category; of a patching
-    pair (``source__target``), the source's. An id of another form is its own cluster.
+    pair (``source__target``), the source's. An id of another form is its own cluster. Datasets bear
+    the names that ids give them: ``sun397``, ``dreambench_plus``, and ``drawn`` for mini's scenes.
     """
     if found := SCENE.fullmatch(entity_id):
-        return DATASETS.get(found[1], found[1]), found[2]
+        return found[1], found[2]
     source = entity_id.split("__")[0]
     if found := COLOR.fullmatch(source):
         return "solid colors", found[1]
     if found := PERSON.fullmatch(source):
-        return DATASETS.get(found[1], found[1]), f"person {found[2]}"
+        return found[1], f"person {found[2]}"
     if found := REAL.fullmatch(source):
         return "real photographs", found[1]
     if found := STYLE.fullmatch(source):
