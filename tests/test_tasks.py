@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import doctest
+import importlib
 import json
 import os
 import zipfile
@@ -22,6 +24,7 @@ from fluxlens.tasks import (
     Assets,
     MissingAssetsError,
     PaperDataError,
+    available,
     edit,
     mini_tasks,
     missing,
@@ -276,6 +279,7 @@ def test_what_there_is_is_found(tmp_path):
     zipped = Assets(dreambench=tmp_path / "data.zip")
     assert np.array_equal(np.asarray(reference_image(tasks[0], zipped)), np.asarray(image))
     assert [len(m.paths) for m in missing(tasks, zipped)] == [9]
+    assert available(tasks, zipped) == tasks[:5]
 
     clone = Assets(data=tmp_path / "clone")
     photo = clone.data / "data/tasks/customize/images"
@@ -307,6 +311,16 @@ def test_places_come_from_the_environment(monkeypatch, tmp_path):
     found = Assets(tmp_path / "clone", tmp_path / "sun", tmp_path / "dream")
     assert Assets.from_environment() == found
     assert Assets.from_environment(tmp_path).data == tmp_path
+
+
+@pytest.mark.parametrize("name", ["assets", "instructions", "mini", "pairing", "paper", "task"])
+def test_examples_run(name):
+    everything = vars(importlib.import_module("fluxlens.tasks"))
+    module = importlib.import_module(f"fluxlens.tasks.{name}")
+    flags = doctest.ELLIPSIS | doctest.IGNORE_EXCEPTION_DETAIL
+    picture = {"image": Image.new("RGB", (64, 64))}
+    found = doctest.testmod(module, extraglobs={**everything, **picture}, optionflags=flags)
+    assert (found.failed, found.attempted > 0) == (0, True)
 
 
 def test_families_are_named_right():

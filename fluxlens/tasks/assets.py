@@ -2,8 +2,8 @@
 
 >>> reference_image(mini_tasks(["color"])[0]).size
 (96, 96)
->>> print(report(missing(paper_tasks(data, ["style"]), Assets(data=data))))
-24 of 36 pictures are missing: the 18 illustrations and 18 photographs of the style family
+>>> print(report(missing(paper_tasks(families=["people_shared"]), Assets())))
+10 of 10 pictures are missing: photographs of the ten people of DreamBench++
 ...
 
 Sources and licences are those of the paper's Appendix G. References are prepared as the authors'
@@ -28,7 +28,7 @@ from fluxlens.references import prepare
 from fluxlens.tasks.paper import clone_path
 from fluxlens.tasks.task import Task
 
-__all__ = ["Assets", "Missing", "MissingAssetsError", "download_dreambench", "missing",
+__all__ = ["Assets", "Missing", "MissingAssetsError", "available", "download_dreambench", "missing",
            "reference_image", "report", "require"]  # fmt: skip
 
 SOURCES = tomllib.loads(files("fluxlens.tasks").joinpath("assets.toml").read_text("utf-8"))
@@ -141,6 +141,13 @@ def _crop(image: Image.Image) -> Image.Image:
     width, height = (side // 16 * 16 for side in image.size)
     left, top = (image.width - width) // 2, (image.height - height) // 2
     return image.crop((left, top, left + width, top + height))
+
+
+def available(tasks: Iterable[Task], assets: Assets) -> list[Task]:
+    """The tasks whose references can be had, for a trial with what there is."""
+    tasks = list(tasks)
+    lost = {path for item in missing(tasks, assets) for path in item.paths}
+    return [task for task in tasks if task.reference.path not in lost]
 
 
 def missing(tasks: Iterable[Task], assets: Assets) -> list[Missing]:

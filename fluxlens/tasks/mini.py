@@ -2,9 +2,9 @@
 
 >>> task = mini_tasks(["add"])[0]
 >>> task.task_id, task.instruction
-('add_drawn_kitchen_morning_0__layout_1_pumpkin', 'add a pumpkin')
+('add_drawn_beach_morning_1__layout_1_teddy_bear', 'add a teddy bear')
 >>> edit(task).result.scene.setting
-'kitchen'
+'beach'
 
 Ids, seeds and pairs follow the paper's rules. All factors are such as training never combined: the
 paper's eight colours, each subject's own five actions, the ten test people, and scenes in held-out

@@ -1,8 +1,9 @@
 """One editing task: an instruction, a reference, a noise seed and a size.
 
->>> Task("solid_red_mug_s0", "color", "draw a mug in this color", noise_seed("solid_red_mug_s0"),
-...      1024, 1024, Reference("solid", rgb=(220, 40, 40))).to_json()["noise_seed"]
-1377041222
+>>> red = Reference("solid", rgb=(220, 40, 40))
+>>> seed = noise_seed("solid_red_mug_s0")
+>>> Task("solid_red_mug_s0", "color", "draw a mug in this color", seed, 1024, 1024, red).noise_seed
+3758691107
 
 The paper has 2,875 of them in five families (section 4.1). Here each family of the tables has its
 own name; ``manual`` is the style family's twin, whose references are photographs.
