@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import sys
 from collections.abc import Sequence
 from dataclasses import asdict
@@ -217,6 +218,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         args.work = WORK
     try:
         args.run(args)
+        sys.stdout.flush()
+    except BrokenPipeError:  # whoever reads has seen enough: `fluxlens tasks … | head`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     except (ModelError, ValueError, OSError) as error:
         print(f"fluxlens: {error}", file=sys.stderr)
         return 1
