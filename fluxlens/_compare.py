@@ -13,7 +13,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from ._read_verdicts import Verdict, Verdicts, counted
+from ._read_verdicts import Verdict, Verdicts, counted, counts
 from .paper import CellPlan, Paper, load_paper
 from .statistics import kappa, paired
 
@@ -82,7 +82,8 @@ class Agreement:
     """Two judges on one question: ``agreement(claude, oracle)[0].kappa`` (Appendix E).
 
     `percent` of the `n` shared entities on which they agree, Cohen's κ with its 95 % interval
-    (None where both always gave the same one answer: there is nothing to agree on by chance).
+    (None where both always gave the same one answer: there is nothing to agree on by chance), and
+    how often each gives the outcome that the table counts.
     """
 
     judge: str
@@ -96,12 +97,18 @@ class Agreement:
     second_rate: float | None
 
 
+def _outcomes(first: Verdicts, second: Verdicts, judge: str) -> dict[str, tuple[bool, bool]]:
+    """Entity → what the table would count, by either: two question sets may ask the opposite."""
+    polarity = {cell.judge: cell.polarity for cell in load_paper().cells}.get(judge, "passes")
+    a, b = first.get(judge, {}), second.get(judge, {})
+    return {e: (counts(a[e], polarity), counts(b[e], polarity)) for e in a if e in b}
+
+
 def agreement(first: Verdicts, second: Verdicts) -> list[Agreement]:
     """``agreement(claude, oracle)``: for each question that both answered, how often they agree."""
     out = []
     for judge in (name for name in first if name in second):
-        a, b = first[judge], second[judge]
-        shared = [(a[entity].passed, b[entity].passed) for entity in a if entity in b]
+        shared = _outcomes(first, second, judge).values()
         found, n = kappa(shared), len(shared)
         out.append(
             Agreement(
@@ -120,10 +127,9 @@ def agreement(first: Verdicts, second: Verdicts) -> list[Agreement]:
 
 
 def disagreements(first: Verdicts, second: Verdicts, judge: str) -> list[tuple[Verdict, Verdict]]:
-    """``disagreements(claude, oracle, "i2i_unc_add")``: where the two answer differently.
+    """``disagreements(claude, oracle, "i2i_unc_add")``: where the two judge differently.
 
     The reasons in them are untrusted text: escape them wherever they are shown.
     """
-    a, b = first.get(judge, {}), second.get(judge, {})
-    both = [(a[entity], b[entity]) for entity in a if entity in b]
-    return [(x, y) for x, y in both if x.passed != y.passed]
+    shared = _outcomes(first, second, judge)
+    return [(first[judge][e], second[judge][e]) for e, (x, y) in shared.items() if x != y]

@@ -11,13 +11,16 @@ from __future__ import annotations
 
 import csv
 import re
+import tomllib
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 from .paper import CellPlan, load_paper
 
 NULL = "__null"
+QUESTIONS = Path(__file__).with_name("judge") / "questions.toml"
 YES, NO = {"1", "1.0", "true"}, {"0", "0.0", "false"}
 
 
@@ -26,18 +29,41 @@ class Verdict:
     """One answer: ``verdicts[judge][entity_id].passed`` (Appendix E).
 
     `reason` and `model` are what a file says: untrusted text, to be escaped wherever it is shown.
+    `polarity` says which answer the table counts where the question is not the paper's own.
     """
 
     entity_id: str
     passed: bool
     reason: str = ""
     model: str = ""
+    polarity: str = ""
 
 
 Verdicts = dict[str, dict[str, Verdict]]
 
 
-def _rows(path: Path) -> Iterator[Verdict]:
+@cache
+def polarities(questions: str) -> dict[str, str]:
+    """``polarities("blind")["ko_color_ref_to_text"] == "fails"``: what counts in a question set."""
+    data = tomllib.loads(QUESTIONS.read_text(encoding="utf-8"))
+    if questions not in data["sets"]:
+        raise ValueError(f"no questions {questions!r}; sets are {', '.join(data['sets'])}")
+    texts = data["sets"][questions]["questions"]
+    counts = {entry["name"]: texts[entry["questions"][questions]] for entry in data["judges"]}
+    return {name: {"pass": "passes", "fail": "fails"}[q["counts"]] for name, q in counts.items()}
+
+
+def _polarity(judge: str, path: Path, questions: str | None) -> str:
+    """A set of questions other than the paper's has a folder of its own, ``oracle-blind``."""
+    if questions is None:
+        near = [parent.name.removesuffix(NULL) for parent in path.resolve().parents[:2]]
+        questions = "blind" if any(name.endswith("-blind") for name in near) else "paper"
+    if questions == "paper":
+        return ""
+    return polarities(questions).get(judge.removesuffix(NULL), "")
+
+
+def _rows(path: Path, polarity: str) -> Iterator[Verdict]:
     """The verdicts of one file; rows without one (a blank pass, a torn last line) are left out."""
     try:
         with path.open(encoding="utf-8-sig", newline="") as file:
@@ -56,7 +82,8 @@ def _rows(path: Path) -> Iterator[Verdict]:
                     raise ValueError(
                         f"{path}, line {reader.line_num}: pass is 1, 0 or blank, not {word[:20]!r}"
                     )
-                yield Verdict(entity, word in YES, row.get("reason") or "", row.get("model") or "")
+                reason, model = row.get("reason") or "", row.get("model") or ""
+                yield Verdict(entity, word in YES, reason, model, polarity)
     except (csv.Error, UnicodeDecodeError) as error:
         raise ValueError(f"{path} is not a verdict file: {error}") from error
 
@@ -84,28 +111,32 @@ def _files(folder: Path) -> Iterator[tuple[str, Path]]:
         yield from ((name.removesuffix(NULL) + NULL, path) for name, path in _files(beside))
 
 
-def read_verdicts(folder: Path | str) -> Verdicts:
+def read_verdicts(folder: Path | str, questions: str | None = None) -> Verdicts:
     """``read_verdicts("results/mini/verdicts/oracle")``: judge → entity → its last verdict.
 
     ``<folder>/<judge>.csv`` (as the authors publish them) and ``<folder>/<judge>/*.csv`` are both
     read. A judge's answers on images where nothing was done are under ``<judge>__null``, or all in
-    a folder beside this one whose name ends in ``__null``.
+    a folder beside this one whose name ends in ``__null``. `questions` is the set that was asked,
+    ``paper`` or ``blind``, whose answers may count the other way round; a folder tells by its name.
     """
     folder = Path(folder)
     if not folder.is_dir():
         raise FileNotFoundError(f"no folder {folder}; verdicts come from `fluxlens judge`")
     verdicts: Verdicts = {}
     for judge, path in _files(folder):
-        for verdict in _rows(path):
+        for verdict in _rows(path, _polarity(judge, path, questions)):
             verdicts.setdefault(judge, {})[verdict.entity_id] = verdict
     return verdicts
 
 
 def counted(plan: CellPlan, verdicts: Verdicts, suffix: str = "") -> dict[str, bool]:
     """Entity → whether the table counts its verdict, for one cell."""
-    wanted = plan.polarity == "passes"
     found = verdicts.get(plan.judge + suffix, {})
-    return {entity: verdict.passed == wanted for entity, verdict in found.items()}
+    return {entity: counts(verdict, plan.polarity) for entity, verdict in found.items()}
+
+
+def counts(verdict: Verdict, polarity: str) -> bool:
+    return verdict.passed == ((verdict.polarity or polarity) == "passes")
 
 
 SCENE = re.compile(r"(?:add|remove)_([^_]+)_(.+?)__.+")

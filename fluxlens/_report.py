@@ -24,7 +24,7 @@ DASH = "—"
 NOTE = (
     "Rates in percent with 95 % Wilson intervals, as the paper prints them. By cluster: 95 % "
     f"percentile interval of {DRAWS:,} bootstrap draws of whole clusters; {DASH} where all "
-    "verdicts agree, since drawing again cannot vary them."
+    "verdicts agree, since drawing again cannot vary them; few clusters make it too narrow."
 )
 
 LATEX = {
@@ -223,14 +223,17 @@ def report_agreement(first: Verdicts, second: Verdicts, form: Format = "text") -
     found = agreement(first, second)
     if form == "json":
         return _json(found)
-    head = ["question", "n", "agree %", "κ", "95 %", "first passes %", "second passes %"]
+    head = ["question", "n", "agree %", "κ", "95 %", "first counts %", "second counts %"]
     rows = [
         [clean(a.judge), str(a.n), _number(a.percent, ".1f"), _number(a.kappa, ".2f"),
          _span(a.kappa_lo, a.kappa_hi, 2).replace("-", "−"), _number(a.first_rate, ".1f"),
          _number(a.second_rate, ".1f")]
         for a in found
     ]  # fmt: skip
-    note = f"Cohen's κ; {DASH} where both judges always gave the same one answer."
+    note = (
+        "Agreement on the outcome that the table counts (observed, destroyed, transferred). "
+        f"Cohen's κ: {DASH} where both judges always gave the same one answer."
+    )
     return _section("Agreement of two judges", [head, *rows], [note], form)
 
 

@@ -78,7 +78,7 @@ def _tables(args: argparse.Namespace) -> None:
     from fluxlens import _report
     from fluxlens.tables import read_verdicts
 
-    verdicts = read_verdicts(args.verdicts)
+    verdicts = read_verdicts(args.verdicts, args.questions)
     if not verdicts:
         print(f"fluxlens: no verdicts in {args.verdicts}; every cell is missing", file=sys.stderr)
     if args.against is not None:
@@ -150,6 +150,11 @@ def _parser() -> argparse.ArgumentParser:
         required=True,
         metavar="DIR",
         help="folder with a CSV file, or a folder of them, for each question",
+    )
+    tables.add_argument(
+        "--questions",
+        choices=("paper", "blind"),
+        help="which questions were asked (default: blind in a folder named …-blind, else paper)",
     )
     tables.add_argument("--format", choices=("text", "markdown", "latex", "json"), default="text")
     tables.add_argument(

@@ -16,6 +16,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fluxlens import tables
+from fluxlens._read_verdicts import polarities
 from fluxlens._report import FORMATS, clean, latex, markdown, report, report_agreement, report_parts
 from fluxlens.cli import main
 from fluxlens.paper import CellPlan, load_paper
@@ -306,6 +307,30 @@ def test_polarity_swaps_rate_and_bounds() -> None:
     assert lost.lo == pytest.approx(100 - kept.hi)
     assert lost.hi == pytest.approx(100 - kept.lo)
     assert lost.cluster_lo == pytest.approx(100 - kept.cluster_hi, abs=1)
+
+
+def test_blind_questions_count_the_other_way_round(tmp_path: Path) -> None:
+    """Asked blind, "still as present?": a fail is what the paper's "lost?" passes."""
+    judge = "ko_color_ref_to_text"
+    rows = [(f"e{n}", int(n < 3), "", "", 0, 0) for n in range(10)]
+    turned = [(entity, 1 - passed, *rest) for entity, passed, *rest in rows]
+    for folder, some in (("oracle", rows), ("oracle-blind", turned), ("oracle-blind__null", rows)):
+        write(tmp_path / folder / f"{judge}.csv", some)
+    plain, blind = (read_verdicts(tmp_path / name) for name in ("oracle", "oracle-blind"))
+    assert [tables.table("2", v)[0].k for v in (plain, blind)] == [3, 3]
+    assert tables.table("2", blind)[0].null_k == 7
+    assert tables.agreement(plain, blind)[0].percent == 100
+    assert tables.disagreements(plain, blind, judge) == []
+    forced = read_verdicts(tmp_path / "oracle-blind", "paper")
+    assert tables.table("2", forced)[0].k == 7
+    with pytest.raises(ValueError, match="several judges"):
+        read_verdicts(tmp_path)
+    with pytest.raises(ValueError, match="no questions 'mine'; sets are paper, blind"):
+        read_verdicts(tmp_path / "oracle", "mine")
+
+
+def test_the_judges_questions_say_the_same() -> None:
+    assert polarities("paper") == {cell.judge: cell.polarity for cell in PAPER.cells}
 
 
 def test_null_controls_stand_under_the_table() -> None:
