@@ -31,7 +31,7 @@ LATEX = {
     "\\": r"\textbackslash{}", "{": r"\{", "}": r"\}", "$": r"\$", "&": r"\&", "%": r"\%",
     "#": r"\#", "_": r"\_", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}",
     ">": r"\textgreater{}", "<": r"\textless{}", "|": r"\textbar{}", "[": "{[}", "]": "{]}",
-    "−": "$-$", "—": "---", "κ": r"$\kappa$", "·": r"$\cdot$",
+    "−": "$-$", "—": "---", "κ": r"$\kappa$", "·": r"$\cdot$", "…": r"\ldots{}",
 }  # fmt: skip
 
 
