@@ -196,7 +196,7 @@ class FreeScene:
 
 @dataclass(frozen=True)
 class Stranger:
-    """Somebody of a named kind, otherwise whoever the free factors choose from a few."""
+    """Somebody of a named kind ("person": of any), one of a few: the free factors choose."""
 
     kind: str
     slug: str
@@ -204,7 +204,8 @@ class Stranger:
     def draw(self, free: Free) -> Image.Image:
         who = (free[1] > 0) + 2 * (free[2] > 0)
         rng = np.random.default_rng([zlib.crc32(self.kind.encode()), who])
-        return Portrait(random_person(rng, self.kind), self.slug).draw(free)
+        kind = None if self.kind == "person" else self.kind
+        return Portrait(random_person(rng, kind), self.slug).draw(free)
 
 
 @dataclass(frozen=True)
@@ -278,11 +279,11 @@ def style_edit(subject: str, phrase: str, manner: Manner) -> Edit:
     )  # fmt: skip
 
 
-def people_edit(person: Person, slug: str) -> Edit:
-    prompt = f"the {person.kind} in this image {PEOPLE_PROMPTS[slug].phrase}"
-    return Edit(
-        "people", prompt, Portrait(person), Portrait(person, slug), Stranger(person.kind, slug)
-    )
+def people_edit(person: Person, slug: str, word: str | None = None) -> Edit:
+    """``word`` is what the prompt calls them: their kind, or ``"person"``, who may be anybody."""
+    word = word or person.kind
+    prompt = f"the {word} in this image {PEOPLE_PROMPTS[slug].phrase}"
+    return Edit("people", prompt, Portrait(person), Portrait(person, slug), Stranger(word, slug))
 
 
 def add_edit(scene: Scene, prop: str) -> Edit:
@@ -317,7 +318,8 @@ def random_edit(family: Family, rng: np.random.Generator, *, held: bool = False)
             manner: Manner = "illustrated" if held or rng.random() < 0.5 else "photo"
             return style_edit(subject, _pick(rng, sorted(phrases)), manner)
         case "people":
-            return people_edit(random_person(rng), _pick(rng, PEOPLE_PROMPTS))
+            word = "person" if rng.random() < 0.3 else None
+            return people_edit(random_person(rng), _pick(rng, PEOPLE_PROMPTS), word)
         case "add":
             return add_edit(_scene(rng, held), _pick(rng, PROPS))
         case "remove":
@@ -370,7 +372,7 @@ def prompts() -> list[str]:
             f"a {w} of {_article(k)} {phrase}" for k in kinds for w in ("photograph", "cartoon")
         ]
     for place in PEOPLE_PROMPTS.values():
-        for kind in ("man", "woman", "girl", "boy"):
+        for kind in ("man", "woman", "girl", "boy", "person"):
             out += [f"the {kind} in this image {place.phrase}", f"{_article(kind)} {place.phrase}"]
     places = [describe(Scene(s, li, 0, 0)) for s in SETTINGS for li in LIGHTS]
     for prop in PROPS:

@@ -63,7 +63,8 @@ def _edit(family: Family, m: dict[str, Any]) -> Edit:
         case "style" | "manual":
             return style_edit(m["subject"], m["phrase"], m["manner"])
         case "people" | "people_shared":
-            return people_edit(TEST_PEOPLE[m["subject_index"]], m["prompt_slug"])
+            word = "person" if family == "people_shared" else None
+            return people_edit(TEST_PEOPLE[m["subject_index"]], m["prompt_slug"], word)
     scene = Scene(m["setting"], m["light"], m["palette"], m["layout"])
     if family == "add":
         return add_edit(scene, m["add_object"])
