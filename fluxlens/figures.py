@@ -204,7 +204,7 @@ def bars(
     axes.set(xlim=(-3, 103), xlabel="%", ylim=(len(names) - 0.5, -0.5))
     axes.set_yticks(range(len(names)), names)
     axes.grid(alpha=0.3, axis="x", linewidth=0.6)
-    axes.legend(frameon=False, loc="upper left")
+    figure.legend(frameon=False, loc="outside upper center", ncols=len(rates))
     return figure
 
 
