@@ -22,7 +22,7 @@ from fluxlens.judge.base import BudgetSpent, JudgeStopped, Request, Verdict
 from fluxlens.judge.pictures import encode
 from fluxlens.judge.prices import Budget, Prices, image_tokens, load_prices
 from fluxlens.judge.reply import SCHEMA, ReplyError, parse_reply, redact
-from fluxlens.judge.sdk import anthropic
+from fluxlens.judge.sdk import anthropic, check_key, own_client
 
 __all__ = ["ClaudeMessages", "SubmissionLost", "once"]
 
@@ -95,8 +95,8 @@ class ClaudeMessages:
         self.answer = answer
         self.max_tokens = max_tokens
         self._owned = client is None
-        base = anthropic.Anthropic() if client is None else client
-        _check_key(base)
+        base = own_client() if client is None else client
+        check_key(base)
         self.client = base.with_options(timeout=timeout, max_retries=max_retries).with_middleware(
             self._meter
         )
@@ -266,14 +266,10 @@ class ClaudeMessages:
 
 
 def _sent(error: BaseException) -> bool:
+    """Whether a request may have arrived before it came to this."""
+    if isinstance(error, TypeError | anthropic.CredentialsError):
+        return False  # the SDK has no key
     return type(error.__cause__).__name__ not in _UNSENT
-
-
-def _check_key(client: anthropic.Anthropic) -> None:
-    # The HTTP library would show such a key in its error.
-    for key in (client.api_key, client.auth_token):
-        if key and (key != key.strip() or not key.isascii() or not key.isprintable()):
-            raise JudgeStopped("the API key has a character that no key has, perhaps a line's end")
 
 
 def _text(message: Any) -> str:

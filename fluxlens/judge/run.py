@@ -197,8 +197,14 @@ def _ask_all(
         for request in _requests(group, files, count, judge):
             if over.is_set():
                 return
-            file = files[request.question.set, request.question.name]
-            count.add(file, request.entity_id, _ask(judge, request))
+            try:
+                verdict = _ask(judge, request)
+            except JudgeStopped:
+                over.set()
+                raise
+            count.add(
+                files[request.question.set, request.question.name], request.entity_id, verdict
+            )
 
     if concurrency == 1:
         for group in groups:

@@ -1,0 +1,114 @@
+"""What is around a judge: pictures, prices, replies, and a run of any judge at all."""
+
+from __future__ import annotations
+
+import base64
+import random
+
+import pytest
+from judge_tools import COLOR, KEY, verdicts
+from PIL import Image
+
+from fluxlens.judge.base import Verdict
+from fluxlens.judge.claude import ClaudeJudge
+from fluxlens.judge.pictures import MOST_BASE64, encode
+from fluxlens.judge.prices import Budget, Price, Prices, load_prices
+from fluxlens.judge.reply import parse_reply, redact
+from fluxlens.judge.run import run_judge
+
+pytest_plugins = ["judge_fixtures"]
+
+
+def test_pictures(tmp_path):
+    rng = random.Random(0)
+    small = tmp_path / "small.png"
+    Image.new("RGBA", (70, 30), (1, 2, 3, 4)).save(small)
+    assert base64.b64decode(encode(small).data) == small.read_bytes()
+    assert encode(small) is encode(small)  # read once
+    Image.new("RGB", (20, 20)).save(small)
+    assert encode(small).width == 20  # but not when it has changed
+    photo = tmp_path / "photo.jpg"
+    Image.new("RGB", (50, 40)).save(photo)
+    assert base64.b64decode(encode(photo).data) == photo.read_bytes()
+    assert encode(photo).media_type == "image/jpeg"
+    heavy = tmp_path / "heavy.png"
+    Image.frombytes("RGB", (1280, 1100), rng.randbytes(1280 * 1100 * 3)).save(heavy)
+    assert heavy.stat().st_size * 4 / 3 > MOST_BASE64
+    assert encode(heavy).media_type == "image/jpeg"
+    assert (encode(heavy).width, len(encode(heavy).data) <= MOST_BASE64) == (1280, True)
+    long = encode(Image.new("L", (9000, 30), 200))
+    assert (long.media_type, long.width) == ("image/jpeg", 8000)
+    bitmap = tmp_path / "bitmap.bmp"
+    Image.new("RGB", (9, 9)).save(bitmap)
+    assert encode(bitmap).media_type == "image/jpeg"
+    assert "data" not in repr(encode(bitmap))
+
+
+def test_pictures_that_cannot_be_sent(server, judge, pictures, tmp_path):
+    items = pictures(4)
+    images = items[COLOR.name]
+    images["task_0"]["lens"].unlink()
+    whole = images["task_1"]["lens"].read_bytes()
+    images["task_1"]["lens"].write_bytes(whole[:-20])
+    images["task_2"]["lens"].write_text("no picture")
+    del images["task_3"]["lens"]
+    tally = run_judge(judge(), [COLOR], items, tmp_path)
+    assert (tally.failed, tally.cost, server.requests) == (4, 0, [])
+    errors = [verdicts(tmp_path)[f"task_{n}"].error for n in range(4)]
+    for error, says_so in zip(
+        errors,
+        ["there is no picture", "not a whole", "not a whole", "no picture for lens"],
+        strict=True,
+    ):
+        assert says_so in error
+
+
+def test_any_judge_fits(pictures, tmp_path):
+    class Coin:
+        name = "coin"
+
+        def ask(self, request):
+            if request.entity_id == "task_1":
+                raise ZeroDivisionError(f"oh, {KEY}")
+            return Verdict(request.entity_id == "task_2", "so it fell", self.name)
+
+    with pytest.raises(ValueError, match="coin takes no batches"):
+        run_judge(Coin(), [COLOR], pictures(1), tmp_path, batch=True)
+    with pytest.raises(ValueError, match="at least 1"):
+        run_judge(Coin(), [COLOR], pictures(1), tmp_path, concurrency=0)
+    tally = run_judge(Coin(), [COLOR], lambda q: pictures(4)[q.name], tmp_path, concurrency=2)
+    assert (tally.judged, tally.passed, tally.failed) == (3, 1, 1)
+    assert verdicts(tmp_path, judge="coin")["task_1"].error == "ZeroDivisionError: oh, [key]"
+
+
+def test_progress_on_demand(server, judge, pictures, tmp_path, capfd):
+    run_judge(judge(), [COLOR], pictures(2), tmp_path)
+    assert capfd.readouterr().err == ""
+    run_judge(judge(), [COLOR], pictures(4), tmp_path, progress=True)
+    assert "2/2" in (shown := capfd.readouterr().err)
+    assert "$0.04" in shown
+
+
+def test_prices():
+    prices = load_prices()
+    assert prices.date
+    assert prices.of("claude-opus-4-7") == Price(5.0, 25.0, 6.25, 0.5)
+    assert prices.of("claude-opus-4-5-20251101") == prices.of("claude-opus-4-5")
+    assert prices.of("claude-opus-4-7").cost(10**6, 10**6, batch=True) == 15.0
+    with pytest.raises(ValueError, match="no price is known for 'claude-opus-9'"):
+        ClaudeJudge("claude-opus-9")
+    own = Prices("today", {"claude-opus-9": Price(1, 2, 3, 4)})
+    with ClaudeJudge("claude-opus-9", prices=own) as one:
+        assert one.name == "claude-opus-9"
+    with pytest.raises(ValueError, match="'schema' or 'text'"):
+        ClaudeJudge(answer="tool")
+    for limit in (-1.0, float("nan")):
+        with pytest.raises(ValueError, match="number of dollars"):
+            Budget(limit)
+
+
+def test_replies():
+    assert parse_reply(' {"pass":0,"reason":"cannot determine"}\n') == (False, "cannot determine")
+    assert len(parse_reply('{"pass":1,"reason":"' + "x" * 9999 + '"}')[1]) == 2000
+    assert redact(f"a {KEY} b", [None, ""]) == "a [key] b"
+    assert redact("token own-secret", ["own-secret"]) == "token [key]"
