@@ -372,8 +372,9 @@ def prompts() -> list[str]:
             f"a {w} of {_article(k)} {phrase}" for k in kinds for w in ("photograph", "cartoon")
         ]
     for place in PEOPLE_PROMPTS.values():
-        for kind in ("man", "woman", "girl", "boy", "person"):
+        for kind in ("man", "woman", "girl", "boy"):
             out += [f"the {kind} in this image {place.phrase}", f"{_article(kind)} {place.phrase}"]
+        out.append(f"the person in this image {place.phrase}")
     places = [describe(Scene(s, li, 0, 0)) for s in SETTINGS for li in LIGHTS]
     for prop in PROPS:
         out += [f"add {_article(prop)}", f"remove the {prop}"]
