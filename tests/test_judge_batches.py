@@ -118,8 +118,7 @@ def test_the_budget_is_not_passed(server, run, judge, pictures, tmp_path, limit)
     """What does not fit waits for a batch that cost less than it might have, or for more money."""
     usage = {"input_tokens": 900, "output_tokens": 100}
     server.default = answer(1, usage=usage)
-    one = judge(budget=Budget(limit))
-    cost = one.price.cost(900, 100, batch=True)
+    cost = judge().price.cost(900, 100, batch=True)
     for _ in range(2):
         tally = run(pictures(40), one=judge(budget=Budget(limit)))
         assert "budget" in tally.stopped
@@ -270,8 +269,7 @@ run_judge(ClaudeJudge(), [question], items, root, batch=sys.argv[3] == "batch", 
 @pytest.mark.parametrize("how", ["batch", "messages"])
 def test_killed_and_resumed(server, run, judge, pictures, tmp_path, how):
     """SIGKILL while it waits: the batch is collected by the next process, and paid for once."""
-    items = pictures(4)
-    server.looks = 10**9
+    items, server.looks = pictures(4), 10**9
     server.script(answer(1), answer(1), *([] if how == "batch" else [Step(fault="hang")]))
     child = subprocess.Popen(
         [sys.executable, "-c", textwrap.dedent(CHILD), fluxlens.__path__[0], str(tmp_path), how],

@@ -3,25 +3,21 @@
 from __future__ import annotations
 
 import base64
-import json
 import random
 import traceback
-from dataclasses import replace
 
 import pytest
-from judge_server import USAGE, Step, answer, message, says, status
+from judge_server import Step, answer, message, says, status
 from judge_tools import COLOR, KEY, verdicts
 
 from fluxlens.judge.base import BudgetSpent, JudgeStopped, Request, Verdict
 from fluxlens.judge.claude import ClaudeJudge
 from fluxlens.judge.prices import Budget
-from fluxlens.judge.questions import load_questions
 from fluxlens.judge.run import run_judge
 from fluxlens.judge.verdicts import spent, verdict_path
 
 pytest_plugins = ["judge_fixtures"]
 
-PAPER = load_questions()
 ONE = 4000 * 5 / 1e6 + 50 * 25 / 1e6  # what the server's usual answer costs
 
 
@@ -294,30 +290,3 @@ def test_no_key_or_an_odd_one(server, pictures, monkeypatch):
     monkeypatch.setenv("ANTHROPIC_API_KEY", KEY)
     with ClaudeJudge() as one:
         assert one.ask(request).passed
-
-
-def test_the_prompt_cache(server, judge, pictures, tmp_path):
-    """One entity's sibling questions follow each other and mark the pictures that they share."""
-    names = [f"i2i_unc_style_text_lens{part}" for part in ("", "_padding", "_content")]
-    questions = [PAPER[name] for name in names]
-    usage = USAGE | {"cache_creation_input_tokens": 3000, "cache_read_input_tokens": 2000}
-    server.default = answer(1, usage=usage)
-    tally = run_judge(judge(), questions, pictures(3, *questions), tmp_path)
-    assert tally.judged == 9
-    assert tally.cost == pytest.approx(9 * (ONE + 3000 * 6.25 / 1e6 + 2000 * 0.5 / 1e6))
-    row = verdicts(tmp_path, questions[1])["task_0"]
-    assert (row.cache_write_tokens, row.cache_read_tokens) == (3000, 2000)
-    starts = []
-    for sent in server.requests:
-        content = sent["messages"][0]["content"]
-        marks = [n for n, block in enumerate(content) if "cache_control" in block]
-        assert marks == [3]  # the second picture, the last that all three share
-        assert "cache_control" in sent["system"][0]
-        starts.append(json.dumps(content[:4]))
-    assert [starts[n] == starts[n - 1] for n in range(1, 9)] == [True, True, False] * 2 + [True] * 2
-
-    server.requests.clear()
-    alone = [replace(questions[0], set="blind")]
-    run_judge(judge(), alone, pictures(1, *alone), tmp_path)
-    assert "cache_control" not in json.dumps(server.requests)  # a mark that nothing reads costs
-    assert (tmp_path / "verdicts" / "claude-opus-4-7-blind" / f"{names[0]}.csv").exists()
