@@ -16,6 +16,8 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 
+from fluxlens.commands import estimate, judge, study
+
 __all__ = ["main"]
 
 
@@ -209,6 +211,8 @@ def _parser() -> argparse.ArgumentParser:
         help="how many there are, or one JSON object a line (default: text)",
     )
     tasks.set_defaults(run=_tasks)
+    for group in (study, estimate, judge):
+        group.register(commands)
     return parser
 
 
