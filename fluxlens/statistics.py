@@ -42,16 +42,16 @@ def printed(k: int, n: int) -> str:
 
 
 def cluster_interval(
-    outcomes: Sequence[bool],
+    outcomes: Sequence[float],
     clusters: Sequence[Hashable],
     draws: int = DRAWS,
     seed: int = 0,
 ) -> tuple[float, float] | None:
     """``cluster_interval([1, 1, 0, 1], ["red", "red", "blue", "blue"])`` (beside Tables 1 to D1).
 
-    The 95 % percentile interval of the rate when whole clusters are drawn with replacement. None
-    where drawing again can show nothing: a single cluster, or verdicts that all agree. Few clusters
-    (8 colors, 10 people) make it too narrow rather than too wide.
+    The 95 % percentile interval of the mean (of booleans, the rate) when whole clusters are drawn
+    with replacement. None where drawing again can show nothing: a single cluster, or outcomes that
+    all agree. Few clusters (8 colors, 10 people) make it too narrow rather than too wide.
     """
     if len(outcomes) != len(clusters):
         raise ValueError(f"{len(outcomes)} outcomes, {len(clusters)} clusters")
