@@ -10,6 +10,7 @@ import base64
 import io
 from dataclasses import dataclass
 from html import escape
+from typing import NamedTuple
 
 from PIL import Image
 
@@ -40,16 +41,29 @@ def framed(body: str, caption: str, text: str) -> Html:
     return Html(f'<figure class="fluxlens-figure">{body}{below}</figure>', text)
 
 
-def img(image: Image.Image, alt: str, style: str = "", hidden: bool = False) -> str:
-    """A picture inside the page, as WebP; the same pixels give the same bytes."""
+class Picture(NamedTuple):
+    """A picture as a page holds it: a data URI, and its size in pixels."""
+
+    uri: str
+    width: int
+    height: int
+
+
+def embed(image: Image.Image, side: int = LARGEST, quality: int = 92) -> Picture:
+    """A picture as WebP, at most `side` pixels long; the same pixels give the same bytes."""
     small = image.convert("RGB")
-    small.thumbnail((LARGEST, LARGEST), Image.Resampling.LANCZOS)
+    small.thumbnail((side, side), Image.Resampling.LANCZOS)
     data = io.BytesIO()
-    small.save(data, "WEBP", quality=92, method=4)
+    small.save(data, "WEBP", quality=quality, method=4)
     code = base64.b64encode(data.getvalue()).decode()
-    css = style + (";display:none" if hidden else "")
+    return Picture(f"data:image/webp;base64,{code}", small.width, small.height)
+
+
+def img(picture: Image.Image | Picture, alt: str, style: str = "") -> str:
+    """A picture inside the page, with the words that stand for it."""
+    uri, width, height = picture if isinstance(picture, Picture) else embed(picture)
     return (
-        f'<img alt="{escape(alt)}" width="{small.width}" height="{small.height}"'
-        + (f' style="{css}"' if css else "")
-        + f' src="data:image/webp;base64,{code}">'
+        f'<img alt="{escape(alt)}" width="{width}" height="{height}"'
+        + (f' style="{style}"' if style else "")
+        + f' src="{uri}">'
     )

@@ -1,4 +1,4 @@
-"""Pictures of pictures: grids, sweeps, sliders, the joint sequence, masks, curves and rates.
+"""Pictures of pictures: grids, sweeps, an explorer, the joint sequence, masks, curves and rates.
 
 ```python
 from fluxlens import figures
@@ -24,13 +24,14 @@ from statsmodels.stats.proportion import proportion_confint
 
 from ._diagrams import mask_picture, sequence_picture, tokens
 from ._page import CUT, LARGEST, PALETTE, Html, framed, img
+from .explorer import Frame, explorer
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 __all__ = [
-    "PALETTE", "Html", "banner", "bars", "chart", "curves", "grid", "mask_picture", "rate",
-    "sequence_picture", "slider", "strip", "tokens",
+    "PALETTE", "Frame", "Html", "banner", "bars", "chart", "curves", "explorer", "grid",
+    "mask_picture", "rate", "sequence_picture", "strip", "tokens",
 ]  # fmt: skip
 
 # Without ipywidgets, tqdm draws its bars as text; it need not say so on every page.
@@ -109,42 +110,6 @@ def strip(
     alts = [name + (" (marked)" if i == at else "") for i, name in enumerate(labels)]
     body = _cells(images, labels, alts, 6, 4.25, at)
     return framed(body, caption, "pictures: " + ", ".join(alts))
-
-
-_MOVE = (
-    "var r=this.closest('.fluxlens-slider'),i=+this.value,m=r.querySelectorAll('img');"
-    "m.forEach(function(e,k){e.style.display=k==i?'block':'none'});"
-    "r.querySelector('output').value=m[i].dataset.label;"
-    "this.setAttribute('aria-valuetext',m[i].dataset.label)"
-)
-
-
-def slider(
-    images: Sequence[Image.Image],
-    labels: Sequence[str],
-    start: str | None = None,
-    name: str = "block",
-    caption: str = "",
-    scale: float = 2,
-) -> Html:
-    """One picture of many, chosen by a slider that needs no kernel: ``slider(images, names)``.
-
-    `start` is the label shown first, and the only one where scripts are off.
-    """
-    first = 0 if start is None else list(labels).index(start)
-    shown = []
-    for n, (image, label) in enumerate(zip(images, labels, strict=True)):
-        style = f"width:{scale * min(image.width, LARGEST):g}px;height:auto"
-        tag = img(image, f"{name} {label}", style, hidden=n != first)
-        shown.append(tag.replace("<img", f'<img data-label="{escape(label)}"', 1))
-    control = (
-        f'<label>{escape(name)} <input type="range" min="0" max="{len(shown) - 1}" value="{first}" '
-        f'aria-valuetext="{escape(labels[first])}" oninput="{_MOVE}"></label> '
-        f"<output>{escape(labels[first])}</output>"
-    )
-    body = f'<div class="fluxlens-slider">{control}{"".join(shown)}</div>'
-    words = f"slider over {name}: {', '.join(labels)}; shown: {labels[first]}"
-    return framed(body, caption, words)
 
 
 # --- numbers ----------------------------------------------------------------------------------

@@ -30,7 +30,7 @@ def tags(html: str, name: str) -> list[dict[str, str]]:
     return [dict(re.findall(r'([\w-]+)="([^"]*)"', attributes)) for attributes in found]
 
 
-NAMES = ("grid", "strip", "slider", "sequence", "mask", "tokens", "chart", "banner")
+NAMES = ("grid", "strip", "sequence", "mask", "tokens", "chart", "banner")
 
 
 def everything() -> dict[str, figures.Html]:
@@ -40,7 +40,6 @@ def everything() -> dict[str, figures.Html]:
     return {
         "grid": figures.grid({EVIL: [red, None]}, [EVIL, "b"], {EVIL: [EVIL, ""]}, EVIL),
         "strip": figures.strip([red, blue], [EVIL, "b"], mark="b", caption=EVIL),
-        "slider": figures.slider([red, blue], [EVIL, "b"], start="b", name=EVIL, caption=EVIL),
         "sequence": figures.sequence_picture(LAYOUT, caption=EVIL),
         "mask": figures.mask_picture(LAYOUT, mask, caption=EVIL),
         "tokens": figures.tokens([EVIL, "b"], ["content", "pad"], caption=EVIL),
@@ -58,7 +57,7 @@ def made_twice():
 def test_every_picture_has_words_and_no_text_becomes_markup(made_twice, name):
     made = made_twice[0][name]
     assert "<script" not in made.html
-    ElementTree.fromstring(re.sub(r"<(br|img|input)\b([^>]*)>", r"<\1\2/>", made.html))
+    ElementTree.fromstring(re.sub(r"<(br|img)\b([^>]*)>", r"<\1\2/>", made.html))
     for img in tags(made.html, "img"):
         assert img["alt"].strip()
         assert img["src"].startswith("data:image/")
@@ -101,16 +100,6 @@ def test_strip_marks_one():
     assert "▲ b" in made.html
     with pytest.raises(ValueError, match="cannot mark 'd'; labels are a, b, c"):
         figures.strip([picture("red")] * 3, ["a", "b", "c"], mark="d")
-
-
-def test_slider_shows_the_start_and_holds_all():
-    made = figures.slider([picture("red")] * 3, ["a", "b", "c"], start="c")
-    hidden = ["display:none" in img["style"] for img in tags(made.html, "img")]
-    assert hidden == [True, True, False]
-    (control,) = tags(made.html, "input")
-    assert (control["min"], control["max"], control["value"]) == ("0", "2", "2")
-    assert control["aria-valuetext"] == "c"
-    assert "<label>block" in made.html
 
 
 def test_sequence_counts_every_token():
