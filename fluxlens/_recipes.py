@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from PIL import Image
@@ -98,14 +98,35 @@ def distinct(rows: Sequence[Row]) -> tuple[list[Row], list[int]]:
 
 
 def capture_text(
-    flux: Flux, rows: list[Row], blocks: list[str], steps: int
+    flux: Flux, rows: list[Row], blocks: list[str], steps: int, acts: Activations | None = None
 ) -> tuple[Activations, list[int]]:
-    """The text rows of every block that some row needs, in runs that stop where nobody reads on."""
-    unique, index = distinct(rows)
+    """The text rows of every block that some row needs, in runs that stop where nobody reads on.
+
+    Or `acts`, which the caller captured from the same runs, a row each; of longer runs step 0,
+    which is the only step of a run of one (protocol 5.4).
+    """
     names = flux.select(blocks)
+    if acts is not None:
+        return _given(acts, rows, names, steps), list(range(len(rows)))
+    unique, index = distinct(rows)
     with flux.capture(names, tokens="text") as acts:
         sample(flux, unique, steps=steps, stop_after=names[-1])
     return acts, index
+
+
+def _given(acts: Activations, rows: list[Row], blocks: tuple[str, ...], steps: int) -> Activations:
+    prompts = [layout.texts[0].prompt if layout.texts else None for layout in acts.layouts]
+    if prompts != [row.prompt for row in rows]:
+        raise ValueError(
+            "acts are other runs than these: capture flux.edit(…) of the same prompts, references "
+            "and seeds, a row each, in this order"
+        )
+    if lost := [block for block in blocks if (block, 0) not in acts.data]:
+        raise ValueError(f"acts hold no step 0 of {', '.join(lost)}: capture all text there")
+    if steps > 1:
+        return acts
+    data = {(block, 0): acts[block, 0] for block in blocks}
+    return replace(acts, total=1, data=data)
 
 
 @contextmanager

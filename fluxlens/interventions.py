@@ -29,6 +29,7 @@ from .knockout import edge_name, parse_edges
 from .sampler import rows_of
 
 if TYPE_CHECKING:
+    from .hooks import Activations
     from .models import Flux
 
 __all__ = [
@@ -55,6 +56,7 @@ def t2i_lens(
     height: Any = None,
     width: Any = None,
     baselines: bool = False,
+    acts: Activations | None = None,
 ) -> Result:
     """What do the text tokens alone know of the reference? (T2I Lens, protocol 1.1)
 
@@ -64,11 +66,12 @@ def t2i_lens(
     One step of the edit; its text tokens behind `block` (default `flux.binding.style`) are written
     over the context embedder's output of a generation from the *empty* prompt, seed + 1, at all
     steps. `tokens`: ``all | padding | content | template | pad``, placed by the instruction; the
-    others keep the empty prompt's. `ValueError` where the prompt has none of them.
+    others keep the empty prompt's. `ValueError` where the prompt has none of them. `acts` are text
+    tokens captured before from the same edits, a row each: then no edit is run.
     """
     where = {"prompt": prompt, "ref": ref, "seed": seed, "height": height, "width": width}
     block = flux.binding.style if block is None else block
-    return _lens(flux, "t2i_lens", where, tokens, block, steps, baselines, into="context")
+    return _lens(flux, "t2i_lens", where, tokens, block, steps, baselines, acts, into="context")
 
 
 def color_lens(
@@ -82,6 +85,7 @@ def color_lens(
     height: Any = None,
     width: Any = None,
     baselines: bool = False,
+    acts: Activations | None = None,
 ) -> Result:
     """The lens for flat colours, deeper and in one step (protocol 1.1).
 
@@ -89,11 +93,11 @@ def color_lens(
     fl.color_lens(flux, "draw a mug in this color", red, seed=0).image
     ```
     One step of the edit; its text tokens behind `block` (default `flux.binding.color`) are written
-    at the *same* block of a one-step generation from the empty prompt, seed + 1.
+    at the *same* block of a one-step generation from the empty prompt, seed + 1. `acts`: as there.
     """
     where = {"prompt": prompt, "ref": ref, "seed": seed, "height": height, "width": width}
     block = flux.binding.color if block is None else block
-    return _lens(flux, "color_lens", where, tokens, block, 1, baselines, positions="source")
+    return _lens(flux, "color_lens", where, tokens, block, 1, baselines, acts, positions="source")
 
 
 def attention_knockout(
@@ -193,6 +197,7 @@ def i2i_patch(
     height: Any = None,
     width: Any = None,
     baselines: bool = False,
+    acts: Activations | None = None,
 ) -> Result:
     """Does the text carry the source's property into another edit? (protocol 1.3)
 
@@ -202,7 +207,8 @@ def i2i_patch(
     Two edits of the same instruction; text tokens behind `block` (default `flux.binding.style`;
     the paper takes `flux.binding.color` for colours) go from each step of the first to the same
     step and block of the second. `seeds` is a pair (source, target), or a list of pairs. Both
-    edits have the target's size unless `height` and `width` say otherwise.
+    edits have the target's size unless `height` and `width` say otherwise. `acts` are all steps of
+    the source edits' text tokens, captured before, a row each: then no source edit is run.
     """
     pairs = seeds if isinstance(seeds, list) else [seeds]
     if not all(isinstance(pair, tuple) and len(pair) == 2 for pair in pairs):
@@ -220,10 +226,10 @@ def i2i_patch(
         [row.size[0] for row in rows],
         [row.size[1] for row in rows],
     )
-    acts, sources = capture_text(flux, origin, [block for block, _ in keys], steps)
+    texts, sources = capture_text(flux, origin, [block for block, _ in keys], steps, acts)
 
     def patch(key: tuple[str, str], members: list[int]) -> Any:
-        return flux.patch(acts.pick(key[0], [sources[n] for n in members]), key[1], rows=members)
+        return flux.patch(texts.pick(key[0], [sources[n] for n in members]), key[1], rows=members)
 
     images, specs = under(flux, rows, steps, keys, patch)
     records = records_of(
@@ -293,12 +299,13 @@ def _lens(
     block: Any,
     steps: int,
     baselines: bool,
+    given: Activations | None,
     **place: Any,
 ) -> Result:
     rows, extra, single = all_rows(flux, where, tokens=tokens, block=block)
     keys = [(e["block"], region_name(e["tokens"])) for e in extra]
     check_tokens(flux, rows, [region for _, region in keys])
-    acts, sources = capture_text(flux, rows, [block for block, _ in keys], steps=1)
+    acts, sources = capture_text(flux, rows, [block for block, _ in keys], 1, given)
     clean = [replace(row, refs=(), grids=(), seed=row.seed + 1) for row in rows]
     empty = [replace(row, prompt="") for row in clean]
 
