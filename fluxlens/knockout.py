@@ -1,20 +1,22 @@
 """Cut what one part of the sequence may read of another.
 
 Context: the paper's attention knockout. Details: ``"ref->text"`` cuts the flow from reference to
-text, that is, text *queries* cannot read reference *keys*; a mask is merged into the keyword
-arguments of each block, so attention is only told what it may read. Intuition: if a property of
-the reference still arrives, it travels by another road.
+text, that is, text *queries* cannot read reference *keys*; what may be read goes into the keyword
+arguments of each block, as `Routes` (no mask, less work) or, where that cannot be, as a mask.
+Intuition: if a property of the reference still arrives, it travels by another road.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any
 
 import torch
 from jaxtyping import Bool
 from torch import Tensor
 
+from ._attention import Edge, Routes, installed, unread_behind, why_masked
 from ._checks import check_attention
 from ._context import Context, Run
 from .layout import Layout, Region
@@ -22,7 +24,7 @@ from .layout import Layout, Region
 if TYPE_CHECKING:
     from .models import Flux
 
-Edge = tuple[Region, Region]  # (source of the information, its reader)
+_IMAGE = Region("image")
 
 
 def parse_edges(edges: str | Sequence[str]) -> tuple[Edge, ...]:
@@ -49,7 +51,7 @@ def edge_name(edge: Edge) -> str:
 
 def attention_mask(
     layout: Layout,
-    edges: str | Sequence[str] | tuple[Edge, ...],
+    edges: str | Sequence[str],
     rows: Sequence[int] | None = None,
     device: Any = None,
 ) -> Bool[Tensor, "rows_or_1 1 queries keys"]:
@@ -61,19 +63,8 @@ def attention_mask(
     ```
     is a knockout in all blocks without a hook. One mask serves the batch where its rows agree.
     """
-    names = [edges] if isinstance(edges, str) else edges
-    pairs = [pair for e in names for pair in ((e,) if isinstance(e, tuple) else parse_edges(e))]
-    chosen = list(range(layout.rows)) if rows is None else list(rows)
-    part = layout.take(chosen)
-    cuts = [(part.mask(source, device), part.mask(reader, device)) for source, reader in pairs]
-    agree = all(bool((side == side[:1]).all()) for cut in cuts for side in cut)
-    shared = agree and len(chosen) == layout.rows
-    shape = (1 if shared else layout.rows, 1, layout.length, layout.length)
-    mask = torch.ones(shape, dtype=torch.bool, device=device)
-    for n, row in enumerate([0] if shared else chosen):
-        for keys, queries in cuts:
-            mask[row, 0] &= ~(queries[n][:, None] & keys[n][None, :])
-    return mask
+    chosen = range(layout.rows) if rows is None else rows
+    return Routes(layout, [()] * layout.rows).cut(parse_edges(edges), chosen).dense(device)
 
 
 def merge(existing: Tensor | None, mask: Tensor, rows: int) -> Tensor:
@@ -97,53 +88,93 @@ def merge(existing: Tensor | None, mask: Tensor, rows: int) -> Tensor:
 
 
 class Knockout(Context):
-    """Context manager behind `flux.knockout`."""
+    """Context manager behind `flux.knockout`; `because` says what forced the mask, if it did."""
 
     kind = "knockout"
 
-    def __init__(self, flux: Flux, edges: tuple[Edge, ...], **where: Any) -> None:
+    def __init__(
+        self, flux: Flux, edges: tuple[Edge, ...], *, attention: str = "auto", **where: Any
+    ) -> None:
         super().__init__(flux, **where)
+        if attention not in ("auto", "mask"):
+            raise ValueError(f"attention is 'auto' or 'mask', not {attention!r}")
         self.edges = edges
-        self._built_for: tuple[Layout, tuple[int, ...]] | None = None
-        self._mask: Tensor | None = None
+        self._wanted = "asked for" if attention == "mask" else None
+        self.because = self._forced = self._force()
+        self._layout: Layout | None = None
+        self._rows: list[int] = []
+        self._made: dict[Any, tuple[Any, Routes | Tensor | None]] = {}
+        self._dispatch = ExitStack()
+
+    def _force(self) -> str | None:
+        reasons = (why_masked(self.flux, block) for block in self.blocks)
+        return self._wanted or next(filter(None, reasons), None)
 
     def to_json(self, row: int | None = None) -> dict[str, Any]:
-        return {**super().to_json(row), "cut": [edge_name(e) for e in self.edges]}
+        """As every context's, with the cut and how it is made: "mask-free", or "mask" and why."""
+        how = {"attention": "mask", "because": self.because}
+        return {
+            **super().to_json(row),
+            "cut": [edge_name(e) for e in self.edges],
+            **(how if self.because else {"attention": "mask-free"}),
+        }
 
     def __enter__(self) -> Any:
         check_attention(self.flux)
-        return super().__enter__()
+        bound = super().__enter__()
+        self.because = self._forced = self._force()
+        self._dispatch.enter_context(installed())
+        return bound
+
+    def _close(self) -> None:
+        self._dispatch.close()
+        super()._close()
 
     def prepare(self, run: Run, local: list[int]) -> None:
         for edge in self.edges:
             for region in edge:
                 run.layout.take(local).mask(region)
-        if (run.layout, tuple(local)) != self._built_for:
-            self._built_for, self._mask = (run.layout, tuple(local)), None
-        self._merged: dict[int, tuple[Tensor, Tensor]] = {}
+        same = (run.layout, local) == (self._layout, self._rows) if self._layout else False
+        kept = self._made.items() if same else ()
+        self._made = {key: made for key, made in kept if not isinstance(made[0], Tensor)}
+        self._layout, self._rows = run.layout, local
 
     def attach(self, block: str) -> Any:
+        last = block == self.flux.blocks[-1]
+
         def cut(module: Any, args: Any, kwargs: dict[str, Any]) -> Any:
             if not self.due():
                 return None
             joint = dict(kwargs.get("joint_attention_kwargs") or {})
-            joint["attention_mask"] = self._with(
-                joint.get("attention_mask"), kwargs["hidden_states"].device
-            )
+            existing = joint.get("attention_mask")
+            text, hidden = kwargs["encoder_hidden_states"], kwargs["hidden_states"]
+            length = hidden.shape[1] + (0 if text is None else text.shape[1])
+            only = _IMAGE if last and unread_behind(self.flux) else None
+            key = id(existing), length, only, hidden.device
+            if key not in self._made:
+                # kept beside what it was made from, whose id then stays its own
+                self._made[key] = existing, self._make(existing, length, only, hidden.device)
+            joint["attention_mask"] = self._made[key][1]
             self.count(block)
             return args, {**kwargs, "joint_attention_kwargs": joint}
 
         return self.flux.module(block).register_forward_pre_hook(cut, with_kwargs=True)
 
-    def _with(self, existing: Tensor | None, device: Any) -> Tensor:
-        if self._mask is None or self._mask.device != device:
-            assert self._built_for is not None
-            self._mask = attention_mask(self._built_for[0], self.edges, self._local, device)
-        if existing is None:
-            return self._mask
-        # every block brings the same masks: merge each once, not once a block
-        if id(existing) not in self._merged:
-            assert self._built_for is not None
-            rows = self._built_for[0].rows
-            self._merged[id(existing)] = existing, merge(existing, self._mask, rows)
-        return self._merged[id(existing)][1]
+    def _make(
+        self, existing: Any, length: int, only: Region | None, device: Any
+    ) -> Routes | Tensor | None:
+        """What goes in the place of the block's mask: `existing` with these edges cut too."""
+        layout, edges = self._layout, self.edges
+        assert layout is not None
+        if length < layout.length:  # the references are out of the sequence: nothing reads them
+            layout = layout.without_refs()
+            edges = tuple(edge for edge in edges if all(side.kind != "ref" for side in edge))
+        if not edges:
+            return existing
+        if isinstance(existing, Tensor):
+            self.because = self.because or "the call brings a mask of its own"
+            mask = Routes(layout, [()] * layout.rows).cut(edges, self._rows).dense(device)
+            return merge(existing, mask, layout.rows)
+        routes = existing or Routes(layout, [()] * layout.rows, only)
+        routes = routes.cut(edges, self._rows)
+        return routes.dense(device) if self._forced else routes

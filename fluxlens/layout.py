@@ -11,7 +11,7 @@ from __future__ import annotations
 import re
 import warnings
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Any
 
@@ -233,6 +233,10 @@ class Layout:
         """The same sequence for some of the rows."""
         texts = None if self.texts is None else tuple(self.texts[r] for r in rows)
         return Layout(len(rows), self.text, self.image, self.refs, texts)
+
+    def without_refs(self) -> Layout:
+        """The same sequence, its references taken out."""
+        return replace(self, refs=())
 
 
 def from_call(kwargs: dict[str, Any], texts: tuple[TextTokens, ...] | None) -> Layout:

@@ -310,17 +310,21 @@ class Flux:
         blocks: str | Iterable[str] = "*",
         steps: int | Iterable[int] | None = None,
         rows: int | Iterable[int] | None = None,
+        attention: str = "auto",
     ) -> Knockout:
         """Cut the flow along an edge: ``with flux.knockout("ref->text[padding]"):``.
 
         ``"ref->text"``: text queries cannot read reference keys. Several edges may be given. The
-        paper cuts in all blocks at all steps, the default.
+        paper cuts in all blocks at all steps, the default. No mask is made unless the call brings
+        one, a block is compiled or runs a foreign processor, or you ask: ``attention="mask"``. The
+        record says which it was. Equal to rounding.
         """
         from .knockout import Knockout, parse_edges
 
         return Knockout(
             self,
             parse_edges(edge),
+            attention=attention,
             blocks=self.select(blocks),
             steps=as_numbers(steps),
             rows=as_numbers(rows),

@@ -19,6 +19,11 @@ def same(one, two) -> bool:
     return one.size == two.size and bool((pixels(one) == pixels(two)).all())
 
 
+def close(one, two) -> bool:
+    """The same picture to rounding."""
+    return one.size == two.size and abs(pixels(one) - pixels(two)).max() <= 1
+
+
 @contextmanager
 def final(flux):
     """Collects the transformer's last output of a run, for comparisons finer than 8 bits."""

@@ -5,14 +5,9 @@ import json
 import pytest
 import torch
 from conftest import picture
-from helpers import PROMPT, final, pixels, same, states
+from helpers import PROMPT, close, final, same, states
 
 import fluxlens as fl
-
-
-def close(one, two) -> bool:
-    """The same picture to rounding."""
-    return one.size == two.size and abs(pixels(one) - pixels(two)).max() <= 1
 
 
 def by_hand(flux, ref, seed, tokens, block):

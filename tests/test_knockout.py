@@ -5,9 +5,10 @@ import itertools
 import pytest
 import torch
 from conftest import picture
-from helpers import PROMPT, same, states, stock
+from helpers import PROMPT, close, final, same, states, stock
 
 import fluxlens as fl
+from fluxlens._attention import Routes
 from fluxlens.knockout import merge
 
 EDGES = [
@@ -25,16 +26,17 @@ EDGES = [
 
 
 @pytest.mark.parametrize("edge", EDGES)
-def test_cutting_by_hooks_equals_the_pipelines_own_mask(every, red, edge):
+def test_cutting_equals_the_pipelines_own_mask(every, red, edge):
     mask = fl.attention_mask(every.layout(PROMPT, ref=red), edge)
-    by_mask = stock(every, image=red, attention_kwargs={"attention_mask": mask})[0]
-    plain = states(every, lambda: every.edit(PROMPT, red))
-
-    def cut():
-        with every.knockout(edge):
-            assert same(every.edit(PROMPT, red), by_mask)
-
-    assert not torch.equal(states(every, cut), plain)
+    theirs = stock(every, image=red, steps=2, attention_kwargs={"attention_mask": mask})[0]
+    with every.knockout(edge, attention="mask"), final(every) as masked:
+        assert same(every.edit(PROMPT, red, steps=2), theirs)
+    with every.knockout(edge), final(every) as free:
+        assert close(every.edit(PROMPT, red, steps=2), theirs)
+    plain = states(every, lambda: every.edit(PROMPT, red, steps=1))
+    assert (masked[0] - plain[0]).abs().max() > 1e-4
+    for step in range(2):
+        torch.testing.assert_close(free[step], masked[step], rtol=1e-4, atol=1e-5)
 
 
 @pytest.mark.parametrize(
@@ -43,9 +45,11 @@ def test_cutting_by_hooks_equals_the_pipelines_own_mask(every, red, edge):
 def test_single_references_can_be_cut(flux, red, edge):
     refs = [red, picture(80, 64, 5)]
     mask = fl.attention_mask(flux.layout(PROMPT, ref=tuple(refs)), edge)
-    theirs = stock(flux, image=refs, attention_kwargs={"attention_mask": mask})[0]
+    theirs = stock(flux, image=refs, steps=2, attention_kwargs={"attention_mask": mask})[0]
+    with flux.knockout(edge, attention="mask"):
+        assert same(flux.edit(PROMPT, tuple(refs), steps=2), theirs)
     with flux.knockout(edge):
-        assert same(flux.edit(PROMPT, tuple(refs)), theirs)
+        assert close(flux.edit(PROMPT, tuple(refs), steps=2), theirs)
 
 
 def test_cutting_each_reference_is_cutting_all(flux, red):
@@ -152,18 +156,17 @@ def test_a_token_with_nothing_to_read_is_refused(flux, red):
         merge(torch.full((1, 1, 2, 2), float("-inf")), torch.ones(1, 1, 2, 2, dtype=bool), 1)
 
 
-def test_masks_are_built_once_a_layout(flux, red, blue, monkeypatch):
-    from fluxlens import knockout
-
-    built = []
-    make = knockout.attention_mask
-    monkeypatch.setattr(knockout, "attention_mask", lambda *a: built.append(1) or make(*a))
-    with flux.knockout("ref->text"):
-        flux.edit(PROMPT, red)
-        flux.edit(PROMPT, blue, seed=4)
-        assert len(built) == 1
-        flux.edit("draw a hat", blue, seed=4)
-    assert len(built) == 2
+@pytest.mark.parametrize(("attention", "work"), [("mask", "dense"), ("auto", "_groups")])
+def test_cuts_are_prepared_once_a_layout(flux, red, blue, monkeypatch, attention, work):
+    done = []
+    make = getattr(Routes, work)
+    monkeypatch.setattr(Routes, work, lambda *a: done.append(1) or make(*a))
+    with flux.knockout("ref->text", attention=attention, blocks="double.*"):
+        flux.edit(PROMPT, red, steps=2)
+        flux.edit(PROMPT, blue, seed=4, steps=1)
+        assert len(done) == 1
+        flux.edit("draw a hat", blue, seed=4, steps=1)
+    assert len(done) == 2
 
 
 def test_no_edge_can_leave_a_query_blind():
