@@ -13,6 +13,7 @@ import fluxlens as fl
 from fluxlens.mini import architecture, latents
 from fluxlens.mini.architecture import CONFIG
 from fluxlens.mini.checkpoint import Run
+from fluxlens.mini.drawings import Figure, Portrait, SceneView, Solid
 from fluxlens.mini.muon import Muon
 from fluxlens.mini.noise import free_of, with_free
 from fluxlens.mini.train_text import turns
@@ -21,10 +22,6 @@ from fluxlens.mini.world import (
     FAMILIES,
     FREE,
     NO_FREE,
-    Figure,
-    Portrait,
-    SceneView,
-    Solid,
     held_out,
     prompts,
     random_edit,

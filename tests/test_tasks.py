@@ -16,7 +16,8 @@ from PIL import Image
 
 from fluxlens import cli
 from fluxlens.mini import world
-from fluxlens.mini.people import TEST_PEOPLE
+from fluxlens.mini.cast import TEST_PEOPLE
+from fluxlens.mini.drawings import Figure
 from fluxlens.mini.subjects import ACTIONS
 from fluxlens.tasks import (
     FAMILIES,
@@ -208,7 +209,7 @@ def test_truth_comes_back_from_plain_factors(mini):
         assert (asked.reference, asked.prompt) == (task.reference.drawing, task.instruction)
         assert json.loads(json.dumps(task.to_json())) == task.to_json()
     style = mini["customize_property_style_free_fox_snow_s3"]
-    assert edit(style).result == world.Figure("fox", "illustrated", "playing in snow")
+    assert edit(style).result == Figure("fox", "illustrated", "playing in snow")
     twin = mini["manual_free_fox_real_snow_s3"]
     assert edit(twin).result.manner == "photo"
     with pytest.raises(ValueError, match="not a task of mini"):

@@ -7,24 +7,10 @@ import numpy as np
 import pytest
 
 from fluxlens.mini.canvas import Canvas, Manner
-from fluxlens.mini.people import (
-    ATTRIBUTES,
-    PEOPLE_PROMPTS,
-    TEST_PEOPLE,
-    Person,
-    draw_person,
-    neighbours,
-    random_person,
-    valid,
-)
-from fluxlens.mini.subjects import (
-    ACTIONS,
-    HELD,
-    PHRASES,
-    SUBJECTS,
-    draw_held,
-    draw_subject,
-)
+from fluxlens.mini.cast import PEOPLE_PROMPTS, TEST_PEOPLE, random_person
+from fluxlens.mini.held import HELD, draw_held
+from fluxlens.mini.people import ATTRIBUTES, Person, draw_person, neighbours, valid
+from fluxlens.mini.subjects import ACTIONS, PHRASES, SUBJECTS, draw_subject
 
 SETTINGS = {
     *("beach", "street", "forest", "mountains", "desert", "garden", "harbor", "snowfield"),

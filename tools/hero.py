@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 from matplotlib.figure import Figure
 
-from fluxlens.mini.people import TEST_PEOPLE
+from fluxlens.mini.cast import TEST_PEOPLE
 from fluxlens.mini.scenes import Scene
 from fluxlens.mini.world import (
     COLORS,

@@ -14,7 +14,8 @@ import numpy as np
 from fluxlens.judge._pixels import HALF, Layer, Picture, average, layer, loss, moved, studio
 from fluxlens.judge._scenes import scenes
 from fluxlens.mini.canvas import Manner
-from fluxlens.mini.subjects import HELD, SUBJECTS, draw_held, draw_subject
+from fluxlens.mini.held import HELD, draw_held
+from fluxlens.mini.subjects import SUBJECTS, draw_subject
 
 MANNERS: tuple[Manner, Manner] = ("photo", "illustrated")
 HEIGHTS = (68.0, 70.0, 72.0)

@@ -6,8 +6,8 @@
 
 import re
 
+from fluxlens.mini.cast import PEOPLE_PROMPTS
 from fluxlens.mini.objects import COLOR_OBJECTS, PROPS
-from fluxlens.mini.people import PEOPLE_PROMPTS
 from fluxlens.mini.subjects import PHRASES
 from fluxlens.mini.world import COLORS
 

@@ -13,8 +13,8 @@ import numpy as np
 
 from fluxlens.judge._pixels import HALF, Picture, average, loss, render
 from fluxlens.mini.canvas import Canvas, Color, Manner, mix
-from fluxlens.mini.scenes import LAYOUTS, LIGHTS, PALETTES, SETTINGS, Scene
-from fluxlens.mini.settings import DRAW, Stage
+from fluxlens.mini.scenes import DRAW, LAYOUTS, LIGHTS, PALETTES, SETTINGS, Scene
+from fluxlens.mini.settings import Stage
 
 GREY = 190  # an accent that no light makes overflow
 

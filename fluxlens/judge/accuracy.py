@@ -22,11 +22,12 @@ from fluxlens.judge import oracle
 from fluxlens.judge._pixels import Picture
 from fluxlens.mini import world
 from fluxlens.mini.canvas import Manner
+from fluxlens.mini.cast import PEOPLE_PROMPTS, random_person
+from fluxlens.mini.drawings import Drawing, Figure, Portrait, SceneView, StillLife
 from fluxlens.mini.objects import COLOR_OBJECTS, PROPS
-from fluxlens.mini.people import PEOPLE_PROMPTS, random_person
 from fluxlens.mini.scenes import LAYOUTS, LIGHTS, PALETTES, SETTINGS, SLOTS, Scene
 from fluxlens.mini.subjects import PHRASES, SUBJECTS
-from fluxlens.mini.world import COLORS, UNDYED, Drawing, Figure, Portrait, SceneView, StillLife
+from fluxlens.mini.world import COLORS, UNDYED
 
 SEED = 20_261_122
 TABLE = Path(__file__).with_name("oracle_accuracy.json")

@@ -19,16 +19,13 @@ from PIL import Image
 from tqdm import tqdm
 
 from fluxlens.judge import oracle
+from fluxlens.mini.drawings import Figure, Portrait, SceneView, StillLife
 from fluxlens.mini.world import (
     COLORS,
     FAMILIES,
     FREE,
     Edit,
     Family,
-    Figure,
-    Portrait,
-    SceneView,
-    StillLife,
     random_edit,
     random_generation,
 )  # fmt: skip

@@ -1,24 +1,24 @@
 """People: portraits whose exact attributes only a reference picture can tell.
 
->>> board = Canvas("photo")
->>> draw_person(board, random_person(numpy.random.default_rng(0), kind="man"))
+>>> someone = Person("woman", "sand", "oval", "bob", "teal", "none", "none", "cap", "dots", "sky",
+...                  "pink")
+>>> draw_person(Canvas("photo"), someone)
 
 Every portrait has the same geometry (head about (48, 40), shirt along the bottom), so identity is
-the attributes alone. Prompts name a person's ``kind`` and nothing else of them.
+the attributes alone. Who the tasks are about, and where: :mod:`fluxlens.mini.cast`.
 """
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, fields
 from math import cos, pi, sin
-from typing import Any, NamedTuple
+from typing import Any
 
-import numpy
+import numpy as np
 
 from fluxlens.mini.canvas import INK, Canvas, Color, Point, mix
 
-__all__ = ["ATTRIBUTES", "HAIR_COLORS", "PEOPLE_PROMPTS", "SHIRT_COLORS", "SKIN_TONES",
-           "TEST_PEOPLE", "PeoplePrompt", "Person", "draw_person", "neighbours", "random_person",
-           "valid"]  # fmt: skip
+__all__ = ["ATTRIBUTES", "HAIR_COLORS", "SHIRT_COLORS", "SKIN_TONES", "Person", "draw_person",
+           "neighbours", "valid"]  # fmt: skip
 
 SKIN_TONES: dict[str, Color] = {
     "ivory": (255, 224, 200), "sand": (240, 190, 146), "bronze": (204, 142, 96),
@@ -74,71 +74,14 @@ def valid(person: Person) -> bool:
     return known and shaved and person.color != person.accent
 
 
-def _person(line: str) -> Person:
-    return Person(*line.split(", "))
+def neighbours(person: Person) -> Iterator[tuple[str, Person]]:
+    """Every valid person who differs in one attribute, with that attribute's name."""
+    for field in fields(person):
+        for value in ATTRIBUTES[field.name]:
+            other = Person(**{**vars(person), field.name: value})
+            if other != person and valid(other):
+                yield field.name, other
 
-
-# Numbered as the paper's photographs are; 11 and 18 are its basketball players.
-TEST_PEOPLE: dict[str, Person] = {
-    number: _person(line)
-    for number, line in {
-        "01": "man, ivory, square, short, teal, square glasses, none, none, checks, red, black",
-        "02": "man, umber, round, curly, grey, none, beard, cap, plain, yellow, blue",
-        "04": "girl, sand, round, buns, black, none, none, none, dots, pink, white",
-        "07": "man, bronze, oval, long, black, round glasses, moustache, none, stripes, green, "
-        "yellow",
-        "08": "man, chestnut, square, spiky, violet, none, none, none, dots, black, sky",
-        "10": "man, sand, oval, short, ginger, none, beard, none, stripes, blue, white",
-        "11": "man, umber, square, short, black, none, none, headband, plain, white, red",
-        "15": "woman, bronze, oval, long, ginger, square glasses, none, none, checks, sky, pink",
-        "18": "man, chestnut, oval, curly, black, none, moustache, headband, stripes, yellow, "
-        "green",
-        "19": "girl, ivory, round, bob, blond, round glasses, none, cap, dots, blue, red",
-    }.items()
-}
-
-
-def random_person(rng: numpy.random.Generator, kind: str | None = None) -> Person:
-    """A valid person, of the given kind or any, and never one of TEST_PEOPLE."""
-    if kind is not None and kind not in ATTRIBUTES["kind"]:
-        raise ValueError(f"unknown kind {kind!r}; one of {', '.join(ATTRIBUTES['kind'])}")
-    while True:
-        values = {n: v[int(rng.integers(len(v)))] for n, v in ATTRIBUTES.items()}
-        values["kind"] = kind or values["kind"]
-        if values["kind"] != "man":
-            values["facial_hair"] = "none"
-        if values["headwear"] != "none" and rng.random() < 0.5:
-            values["headwear"] = "none"  # most heads bare: hair is seen best there
-        person = Person(**values)
-        if valid(person) and person not in TEST_PEOPLE.values():
-            return person
-
-
-class PeoplePrompt(NamedTuple):
-    """Where the person is put: words for the prompt, and how that place looks."""
-
-    phrase: str
-    setting: str
-    light: str
-
-
-# Nine of one kind and five shared by all, as in the paper.
-PEOPLE_PROMPTS: dict[str, PeoplePrompt] = {
-    "walking_city_street": PeoplePrompt("on a city street", "street", "noon"),
-    "holding_coffee_kitchen": PeoplePrompt("in a kitchen", "kitchen", "morning"),
-    "reading_park_bench": PeoplePrompt("in a garden", "garden", "noon"),
-    "standing_foggy_beach": PeoplePrompt("on a beach", "beach", "morning"),
-    "laughing_dinner_party": PeoplePrompt("at a party", "stage", "night"),
-    "forest": PeoplePrompt("in a forest", "forest", "morning"),
-    "mountains": PeoplePrompt("in the mountains", "mountains", "noon"),
-    "desert": PeoplePrompt("in a desert", "desert", "dusk"),
-    "harbor": PeoplePrompt("by the harbor", "harbor", "dusk"),
-    "snowfield": PeoplePrompt("in the snow", "snowfield", "noon"),
-    "library": PeoplePrompt("in a library", "library", "noon"),
-    "office": PeoplePrompt("in an office", "office", "morning"),
-    "garage": PeoplePrompt("in a garage", "garage", "night"),
-    "night_street": PeoplePrompt("outside at night", "street", "night"),
-}
 
 X, Y = 48.0, 40.0  # the middle of every head
 
@@ -226,7 +169,7 @@ def _shirt(canvas: Canvas, person: Person, skin: Color) -> None:
 
 def _width(half: Sequence[Point], y: float) -> float:
     """Half the shirt's width at height y."""
-    return float(numpy.interp(y, [b for _, b in half], [a for a, _ in half]))
+    return float(np.interp(y, [b for _, b in half], [a for a, _ in half]))
 
 
 def _hair_behind(canvas: Canvas, person: Person, color: Color) -> None:
@@ -355,12 +298,3 @@ def draw_person(canvas: Canvas, person: Person) -> None:
     _hair_front(canvas, person, hair)
     _headwear(canvas, person)
     _glasses(canvas, person)
-
-
-def neighbours(person: Person) -> Iterator[tuple[str, Person]]:
-    """Every valid person who differs in one attribute, with that attribute's name."""
-    for field in fields(person):
-        for value in ATTRIBUTES[field.name]:
-            other = Person(**{**vars(person), field.name: value})
-            if other != person and valid(other):
-                yield field.name, other

@@ -16,16 +16,19 @@ from itertools import product
 
 from fluxlens.mini import settings
 from fluxlens.mini.canvas import Canvas
-from fluxlens.mini.settings import DRAW, PALETTE_COLORS, Stage
+from fluxlens.mini.indoors import INDOORS
+from fluxlens.mini.outdoors import OUTDOORS
+from fluxlens.mini.settings import Stage
 
 __all__ = [
-    "CATEGORIES", "LAYOUTS", "LIGHTS", "PALETTES", "PALETTE_COLORS", "SETTINGS", "SLOTS",
-    "Scene", "describe", "draw_scene", "slot",
+    "CATEGORIES", "DRAW", "LAYOUTS", "LIGHTS", "PALETTES", "SETTINGS", "SLOTS", "Scene", "describe",
+    "draw_scene", "slot",
 ]  # fmt: skip
 
+DRAW = OUTDOORS | INDOORS
 SETTINGS: tuple[str, ...] = tuple(DRAW)
 LIGHTS: tuple[str, ...] = tuple(settings.LIGHTS)
-PALETTES = len(PALETTE_COLORS)
+PALETTES = len(settings.PALETTE_COLORS)
 LAYOUTS = len(settings.LAYOUTS)
 SLOTS = 3
 

@@ -20,8 +20,8 @@ from functools import cache
 from typing import Any, Literal
 
 from fluxlens.mini.canvas import SIZE
+from fluxlens.mini.cast import PEOPLE_PROMPTS, TEST_PEOPLE
 from fluxlens.mini.objects import PROPS
-from fluxlens.mini.people import PEOPLE_PROMPTS, TEST_PEOPLE
 from fluxlens.mini.scenes import CATEGORIES, LAYOUTS, SLOTS, Scene
 from fluxlens.mini.subjects import ACTIONS, SUBJECTS
 from fluxlens.mini.world import (

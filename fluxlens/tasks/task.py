@@ -16,7 +16,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal, get_args
 
-from fluxlens.mini.world import Drawing
+from fluxlens.mini.drawings import Drawing
 
 Family = Literal["color", "style", "manual", "people", "people_shared", "add", "remove"]
 World = Literal["paper", "mini"]
