@@ -57,6 +57,23 @@ def _sample(args: argparse.Namespace) -> None:
     print(args.to)
 
 
+def _binding(args: argparse.Namespace) -> None:
+    from fluxlens import load
+    from fluxlens.mini import binding
+    from fluxlens.mini.export import NAMES
+
+    models = [load(str(args.weights / name)) for name in NAMES.values()]
+    sweeps = {
+        flux.name: {family: binding.sweep(flux, family, args.n) for family in binding.LENS}
+        for flux in models
+    }
+    for model, families in sweeps.items():
+        for family, rates in families.items():
+            print(f"{model}, {family}: the lens shows it in (n {args.n})")
+            print("  " + "  ".join(f"{block} {rate:.0%}" for block, rate in rates.items()))
+    print(f"binding blocks: {binding.write(args.weights, sweeps, args.n)}")
+
+
 def _tasks(args: argparse.Namespace) -> None:
     from collections import Counter
 
@@ -139,6 +156,13 @@ def _parser() -> argparse.ArgumentParser:
     sample.add_argument("--seed", type=int, default=0, help="which tasks (default: 0)")
     sample.add_argument("--to", type=Path, default=Path("samples.png"), help="file to write")
     sample.set_defaults(run=_sample)
+
+    binding = mini.add_parser(
+        "binding", help="sweep the lenses over all blocks and write which block binds"
+    )
+    binding.add_argument("weights", type=Path, help="folder that holds mini and mini-direct")
+    binding.add_argument("--n", type=int, default=40, help="tasks per family (default: 40)")
+    binding.set_defaults(run=_binding)
 
     tables = commands.add_parser(
         "tables",

@@ -10,8 +10,10 @@ import pytest
 import torch
 
 import fluxlens as fl
+from fluxlens.cli import main
 from fluxlens.mini import architecture, latents
 from fluxlens.mini.architecture import CONFIG
+from fluxlens.mini.binding import choose
 from fluxlens.mini.checkpoint import Run
 from fluxlens.mini.drawings import Figure, Portrait, SceneView, Solid
 from fluxlens.mini.muon import Muon
@@ -204,3 +206,24 @@ def test_a_small_training_from_nothing_ends_in_models_that_load_and_edit(
         pictures.append(flux.edit(prompt, ref=Solid((40, 90, 220)).draw(NO_FREE), seed=0))
         assert pictures[-1].size == (96, 96)
     assert pictures[0].tobytes() != pictures[1].tobytes()
+    assert main(["mini", "binding", str(tmp_path / "weights"), "--n", "1"]) == 0
+    bound, direct = (fl.load(tmp_path / "weights" / name) for name in ("mini", "mini-direct"))
+    assert bound.binding == direct.binding
+    swept = json.loads((tmp_path / "weights" / "mini" / "fluxlens.json").read_text())["sweep"]
+    for family in ("color", "style"):
+        assert list(swept["rates"][family]) == list(bound.blocks)
+
+
+@pytest.mark.parametrize(
+    ("rates", "block"),
+    [
+        ([0.1, 0.95, 0.9, 1.0], "double.1"),  # 38 of 40 lies in the interval of 40 of 40
+        ([0.1, 0.9, 1.0, 0.2], "double.2"),  # 36 of 40 does not
+        ([0.5, 0.0, 0.0, 0.5], "double.0"),
+    ],
+)
+def test_the_binding_block_is_the_first_that_is_not_told_from_the_best(
+    rates: list[float], block: str
+) -> None:
+    names = [f"double.{n}" for n in range(len(rates))]
+    assert choose(dict(zip(names, rates, strict=True)), 40) == block

@@ -37,6 +37,8 @@ def write_card(folder: Path, scores: Sequence[Score]) -> None:
     )
     steps = ", ".join(f"{stage} {n}" for stage, n in facts["steps"].items())
     versions = ", ".join(f"{name} {v}" for name, v in facts["versions"].items())
+    departed = (folder.parent / "history.md").exists()
+    history = " Where that departed from the configuration: `../history.md`." if departed else ""
     text = f"""\
 # {facts["name"]}
 
@@ -47,7 +49,7 @@ structure that calibrates instruments. It is **not evidence about FLUX.2**.
 {WIRINGS[facts["wiring"]].format(**CONFIG["dropout"])}
 
 Steps trained: {steps}. Seed {facts["seed"]}. {versions}. Weights are float16 safetensors, MIT
-licence, made by `fluxlens mini train`; nothing but the project's own drawings went in.
+licence, made by `fluxlens mini train`; nothing but the project's own drawings went in.{history}
 
 Measured by `fluxlens mini evaluate --model {facts["name"]}`: four steps, tasks that training never
 showed, read from pixels by the oracle (whose own error rates are published beside it).

@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 # Drawing tasks for the evaluation; training and the study draw from other streams.
 SEED = 9_001
 
-__all__ = ["Score", "evaluate", "tasks"]
+__all__ = ["Score", "evaluate", "read", "tasks"]
 
 
 @dataclass(frozen=True)
@@ -60,7 +60,7 @@ def tasks(family: Family, n: int) -> list[tuple[Edit, Image.Image, int]]:
     return out
 
 
-def _read(edit: Edit, image: Image.Image) -> dict[str, float]:
+def read(edit: Edit, image: Image.Image) -> dict[str, float]:
     """What the oracle finds of the edit's goal in a picture, each from 0 to 1."""
     match edit.result:
         case StillLife(thing, rgb):
@@ -106,7 +106,7 @@ def evaluate(flux: Flux, n: int = 120, batch: int = 30) -> list[Score]:
     found: dict[str, list[float]] = {name: [] for name in GOALS}
 
     def each(total: int, of: str, make: Callable[[slice], None]) -> None:
-        for start in tqdm(range(0, total, batch), desc=of, leave=False):
+        for start in tqdm(range(0, total, batch), desc=of, leave=False, disable=None):
             make(slice(start, min(start + batch, total)))
 
     for family in FAMILIES:
@@ -116,7 +116,7 @@ def evaluate(flux: Flux, n: int = 120, batch: int = 30) -> list[Score]:
             asked, pictures, seeds = (list(v) for v in zip(*todo[part], strict=True))
             images = flux.edit([e.prompt for e in asked], ref=pictures, seed=seeds)
             for edit, image in zip(asked, images, strict=True):
-                for name, value in _read(edit, image).items():
+                for name, value in read(edit, image).items():
                     found[name].append(float(value))
 
         each(n, family, edits)

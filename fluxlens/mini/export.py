@@ -43,7 +43,6 @@ def export(work: Path, target: Path = WEIGHTS) -> None:
             "max_sequence_length": CONFIG["text"]["max_sequence_length"],
             "text_layers": CONFIG["text"]["out_layers"],
             "default_size": 96,
-            "binding": CONFIG["binding"],
             "seed": CONFIG["seed"],
             "steps": {s: _steps(work, s) for s in ("vae", "text", "base", stage)},
             "versions": {p: version(p) for p in ("torch", "diffusers", "transformers")}
@@ -52,7 +51,7 @@ def export(work: Path, target: Path = WEIGHTS) -> None:
         if stage != "bound":
             facts["base"] = f"../{NAMES['bound']}"
         (folder / "fluxlens.json").write_text(json.dumps(facts, indent=2) + "\n")
-    for log in work.glob("*.jsonl"):
+    for log in (*work.glob("*.jsonl"), *work.glob("history.md")):
         shutil.copy(log, new / log.name)
     shutil.rmtree(target, ignore_errors=True)
     new.replace(target)
