@@ -17,7 +17,7 @@ from packaging.utils import canonicalize_name
 ROOT = Path(__file__).resolve().parent.parent
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 EXTRAS: dict[str, list[str]] = PROJECT["optional-dependencies"]
-PROSE = [ROOT / "README.md", *sorted((ROOT / "book").glob("*.md"))]
+PROSE = [ROOT / "README.md", *sorted((ROOT / "book").rglob("*.md"))]
 
 
 def pins() -> dict[str, str]:
@@ -158,6 +158,6 @@ def chapters(node: object) -> list[str]:
 
 def test_table_of_contents_lists_every_page_once() -> None:
     listed = chapters(yaml.safe_load((ROOT / "_toc.yml").read_text()))
-    written = [*(ROOT / "book").glob("*.md"), *(ROOT / "notebooks").glob("*.ipynb")]
+    written = [*(ROOT / "book").rglob("*.md"), *(ROOT / "notebooks").glob("*.ipynb")]
     there = sorted(str(path.relative_to(ROOT).with_suffix("")) for path in written)
     assert sorted(listed) == there

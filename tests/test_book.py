@@ -1,0 +1,72 @@
+"""The prose pages keep their word: their code runs, their names are real, their drawings speak."""
+
+from __future__ import annotations
+
+import builtins
+import re
+from pathlib import Path
+from xml.etree import ElementTree
+
+import pytest
+
+import fluxlens as fl
+
+SVG = "{http://www.w3.org/2000/svg}"
+BOOK = Path(__file__).resolve().parent.parent / "book"
+PAGES = ("gotchas.md", "interventions.md")
+BLOCKS = [
+    pytest.param(block, id=f"{page.removesuffix('.md')}-{number}")
+    for page in PAGES
+    for number, block in enumerate(
+        re.findall(r"^```python\n(.*?)^```", (BOOK / page).read_text(), re.DOTALL | re.MULTILINE)
+    )
+]
+
+
+@pytest.mark.parametrize("block", BLOCKS)
+def test_code_on_the_page_does_what_it_says(block, flux, red, blue):
+    names = {"fl": fl, "flux": flux, "red": red, "blue": blue, "prompt": "draw a mug in this color"}
+    promised = re.search(r"# raises (\w+)", block)
+    if promised is None:
+        exec(block, names)
+        return
+    error = getattr(fl, promised[1], None) or getattr(builtins, promised[1])
+    with pytest.raises(error):
+        exec(block, names)
+
+
+def test_every_public_name_has_its_place_in_the_api_pages():
+    written = "\n".join(page.read_text() for page in (BOOK / "api").glob("*.md"))
+    shown = set(
+        re.findall(r"auto(?:function|class|exception):: (?:fluxlens\.)?(\w+)$", written, re.M)
+    )
+    assert set(fl.__all__) <= shown
+
+
+@pytest.mark.parametrize("path", sorted(BOOK.glob("images/*.html")), ids=lambda path: path.stem)
+def test_drawings_say_what_they_show(path):
+    figure = ElementTree.fromstring(path.read_text())
+    svg = figure.find(SVG + "svg")
+    assert svg is not None
+    spoken = {
+        svg.find(f"{{*}}{tag}").get("id"): svg.find(f"{{*}}{tag}").text for tag in ("title", "desc")
+    }
+    assert svg.get("role") == "img"
+    assert svg.get("aria-labelledby", "").split() == list(spoken)
+    assert all(spoken.values())
+    assert len("".join(figure.find("figcaption").itertext())) > 40
+    used = set(re.findall(r"url\(#([\w-]+)\)", path.read_text()))
+    assert used <= {node.get("id") for node in svg.iter()}
+
+
+def test_docstrings_become_markdown():
+    pytest.importorskip("sphinx")
+    from tools.docstrings import markdown
+
+    fence = "```"
+    assert markdown("Two.\n\n>>> 1 + 1\n2\n\nSee :func:`two`.") == (
+        f"Two.\n\n{fence}pycon\n>>> 1 + 1\n2\n{fence}\n\nSee {{py:func}}`two`."
+    )
+    assert markdown(">>> 1") == f"{fence}pycon\n>>> 1\n{fence}"
+    fenced = f"{fence}python\n>>> :func:`two`\n{fence}"
+    assert markdown(fenced) == fenced
