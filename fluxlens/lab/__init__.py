@@ -1,0 +1,34 @@
+"""Live, in JupyterLab: any prompt, reference, recipe, block, region, edge and seed.
+
+```python
+from fluxlens import lab
+lab.explore(fl.load("mini"))
+```
+A panel of ipywidgets over one model. What it does without the widgets is `fluxlens.lab.session`.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from fluxlens.lab.panel import Panel
+    from fluxlens.models import Flux
+
+__all__ = ["explore"]
+
+
+def explore(flux: Flux) -> Panel:
+    """A panel that runs every recipe on `flux`: ``lab.explore(flux)`` as a cell's last line.
+
+    `ModuleNotFoundError` where ipywidgets is missing.
+    """
+    try:
+        from fluxlens.lab.panel import Panel
+    except ModuleNotFoundError as error:
+        if error.name != "ipywidgets":
+            raise
+        raise ModuleNotFoundError(
+            "the live panel needs ipywidgets: pip install 'fluxlens[lab]'", name="ipywidgets"
+        ) from error
+    return Panel(flux)
