@@ -112,12 +112,13 @@ class Plan:
         A batch has as many rows as fit, each counted as an edit of a reference of its own size,
         into `tokens` tokens, and at least one.
         """
-        out = []
+        out: list[Batch] = []
         for (family, height, width, _), members in groupby(self.units, _kind):
             row = text + 2 * (height // PIXELS) * (width // PIXELS)
             rows = max(1, tokens // row)
-            for n, units in enumerate(_cut(list(members), rows)):
-                out.append(Batch(f"{family} {width}×{height}, batch {n + 1}", units, rows))
+            for units in _cut(list(members), rows):
+                name = f"batch {len(out) + 1}, {family} {width}×{height}"
+                out.append(Batch(name, units, rows))
         return out
 
 

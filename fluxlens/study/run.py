@@ -1,0 +1,179 @@
+"""Make what is missing of a plan, in this process or with workers, and say how it went.
+
+>>> flux = fl.load("mini")
+>>> run(flux, make_plan("mini", choose(families=["color"]), limit=8), "results").made
+144
+
+Run it again and it makes only what is missing; a killed run loses the run of the model that was in
+flight. Notebooks call this for what their figures lack, and read the rest.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from fluxlens.study.make import Made, Maker
+from fluxlens.study.manifest import Manifest
+from fluxlens.study.paths import model_folder
+from fluxlens.study.plan import TOKENS, Batch, Plan
+from fluxlens.study.progress import Progress
+from fluxlens.study.requests import ModelFacts, References, Requests, facts_of
+from fluxlens.study.store import Store
+from fluxlens.study.survey import refuse_others, survey
+from fluxlens.tasks import Assets, require
+
+if TYPE_CHECKING:
+    from fluxlens.models import Flux
+
+__all__ = ["DEFAULTS", "Failure", "Settings", "Summary", "Work", "run"]
+
+IN_A_ROW = 3  # batches that fail one after another: then it is not the batches
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How a plan is run: ``Settings(shard=(1, 8))`` is the first of eight equal parts.
+
+    `tokens` bound a batch (`Plan.batches`); `remake` also makes anew what another request made;
+    `assets` say where references lie; `shown` is `Progress`'s.
+    """
+
+    tokens: int = TOKENS
+    shard: tuple[int, int] = (1, 1)
+    remake: bool = False
+    assets: Assets | None = None
+    shown: bool | None = None
+
+    def __post_init__(self) -> None:
+        part, parts = self.shard
+        if not 1 <= part <= parts:
+            raise ValueError(f"a shard is i of n, from 1 to n; not {part} of {parts}")
+        if self.tokens < 1:
+            raise ValueError(f"a batch has at least one token, not {self.tokens}")
+
+
+DEFAULTS = Settings()
+
+
+@dataclass(frozen=True)
+class Failure:
+    """A batch that failed twice, and its last error."""
+
+    batch: str
+    error: str
+
+
+@dataclass(frozen=True)
+class Summary:
+    """What a run came to; `seconds` and `forwards` by recipe, `kept` was there before."""
+
+    folder: Path
+    made: int
+    kept: int
+    forwards: dict[str, int]
+    seconds: dict[str, float]
+    failures: tuple[Failure, ...] = ()
+    stopped: str = ""
+
+
+@dataclass
+class Work:
+    """Batches to do, tried twice each; `report` hears of every piece of work that is on disk."""
+
+    todo: deque[Batch]
+    report: Callable[[Made], None]
+    failures: list[Failure] = field(default_factory=list)
+    stopped: str = ""
+    _tried: set[str] = field(default_factory=set)
+    _in_a_row: int = 0
+
+    def next(self) -> Batch | None:
+        return self.todo.popleft() if self.todo and not self.stopped else None
+
+    def done(self) -> None:
+        self._in_a_row = 0
+
+    def failed(self, batch: Batch, error: str) -> None:
+        """Put a batch at the end of the queue, or give it up if it failed before."""
+        self._in_a_row += 1
+        if batch.name in self._tried:
+            self.failures.append(Failure(batch.name, error))
+        else:
+            self._tried.add(batch.name)
+            self.todo.append(batch)
+        if self._in_a_row >= IN_A_ROW and len(self._tried) >= IN_A_ROW:
+            self.stopped = f"{self._in_a_row} batches in a row failed, the last with {error}"
+
+
+def run(
+    flux: Flux, plan: Plan, results: Path | str = "results", settings: Settings = DEFAULTS
+) -> Summary:
+    """Make a plan's missing pictures with a loaded model, in this process.
+
+    `MissingAssetsError` names every reference that is not there, `OtherPicturesError` every picture
+    that another request made, both before any work.
+    """
+    store = Store(model_folder(Path(results), flux.name))
+    references = References(settings.assets)
+
+    def work_off(work: Work) -> None:
+        maker = Maker(flux, store, references, settings.remake)
+        while batch := work.next():
+            try:
+                for made in maker.make(batch):
+                    work.report(made)
+            except Exception as error:
+                work.failed(batch, f"{type(error).__name__}: {error}")
+            else:
+                work.done()
+
+    return conduct(flux.record(), facts_of(flux), plan, store, references, settings, work_off)
+
+
+def conduct(
+    record: dict,
+    facts: ModelFacts,
+    plan: Plan,
+    store: Store,
+    references: References,
+    settings: Settings,
+    work_off: Callable[[Work], None],
+) -> Summary:
+    """Everything around the work: what is due, bars, the manifest, the summary."""
+    require(plan.references.values(), references.assets)
+    store.clean()
+    batches = shard(plan.batches(facts.max_sequence_length, settings.tokens), settings.shard)
+    found = survey(batches, store, Requests(facts, references), settings.remake)
+    if not settings.remake:
+        refuse_others(found, store.folder)
+    due = sum(unit.forwards for batch in found.due for unit in batch.units)
+    manifest = Manifest(store, record, plan, settings.shard, found.made)
+    try:
+        with Progress(found.missing, due, settings.shown) as progress:
+            work = Work(deque(found.due), progress)
+            if found.due:
+                manifest.start()
+                work_off(work)
+    finally:
+        store.clean()
+    summary = Summary(
+        store.folder,
+        made=sum(progress.pictures.values()),
+        kept=found.made,
+        forwards=dict(progress.forwards),
+        seconds={name: round(spent, 3) for name, spent in progress.seconds.items()},
+        failures=tuple(work.failures),
+        stopped=work.stopped,
+    )
+    if found.due:
+        manifest.finish(summary.made, summary.forwards, summary.seconds, len(summary.failures))
+    return summary
+
+
+def shard(batches: Sequence[Batch], part: tuple[int, int]) -> list[Batch]:
+    """Every n-th batch, from the i-th on: ``shard(batches, (1, 8))``."""
+    return list(batches[part[0] - 1 :: part[1]])

@@ -1,0 +1,158 @@
+"""The same run by several workers: one Ray actor for each GPU, or for a share of the CPUs.
+
+>>> run_with_workers("klein-9b", plan, "results", workers=8).made
+14494
+
+Batches are handed out one at a time. A worker that dies is replaced and its batch done by another;
+`fluxlens.study.run.Work` gives up what fails twice. Workers write into `results` themselves: on a
+cluster it is a folder that all machines share.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from fluxlens.study.make import Made, Maker
+from fluxlens.study.paths import model_folder
+from fluxlens.study.plan import Batch, Plan
+from fluxlens.study.requests import ModelFacts, References, facts_of
+from fluxlens.study.run import DEFAULTS, Settings, Summary, Work, conduct
+from fluxlens.study.store import Store
+from fluxlens.tasks import Assets
+
+__all__ = ["run_with_workers"]
+
+
+class Worker:
+    """A process with a model of its own, which makes the batches that it is given."""
+
+    def __init__(
+        self,
+        model: str,
+        loading: Mapping[str, Any],
+        results: Path,
+        settings: Settings,
+        threads: int | None,
+    ) -> None:
+        self.model, self.loading, self.results = model, dict(loading), results
+        self.settings, self.threads = settings, threads
+
+    def load(self) -> tuple[dict[str, Any], ModelFacts]:
+        """Load the model, which may fail; its record and facts."""
+        import torch
+
+        import fluxlens as fl
+
+        if self.threads is not None:
+            torch.set_num_threads(self.threads)
+        flux = fl.load(self.model, **self.loading)
+        store = Store(model_folder(self.results, flux.name))
+        references = References(self.settings.assets)
+        self.maker = Maker(flux, store, references, self.settings.remake)
+        return flux.record(), facts_of(flux)
+
+    def make(self, batch: Batch) -> list[Made]:
+        if not hasattr(self, "maker"):
+            self.load()
+        return list(self.maker.make(batch))
+
+
+def run_with_workers(
+    model: str,
+    plan: Plan,
+    results: Path | str = "results",
+    settings: Settings = DEFAULTS,
+    *,
+    workers: int,
+    **loading: Any,
+) -> Summary:
+    """Make a plan's missing pictures with `workers` processes; `loading` goes to `fluxlens.load`.
+
+    Joins the Ray cluster that is running or that RAY_ADDRESS names, else starts one here.
+    `ValueError` if there is no Ray, or not a GPU or a CPU for each worker.
+    """
+    try:
+        import ray
+    except ImportError:
+        raise ValueError(
+            "several workers need Ray: pip install 'fluxlens[ray]', or leave --workers at 1"
+        ) from None
+    if workers < 1:
+        raise ValueError(f"there is at least one worker, not {workers}")
+    settings = replace(settings, assets=_absolute(settings.assets or Assets.from_environment()))
+    model = str(Path(model).resolve()) if Path(model).is_dir() else model
+    results = Path(results).resolve()
+    with _cluster(ray):
+        options, threads = _share(ray, workers, loading.get("device"))
+        actor = ray.remote(**options)(Worker)
+
+        def start() -> Any:
+            return actor.remote(model, loading, results, settings, threads)
+
+        first = start()
+        try:
+            record, facts = ray.get(first.load.remote())
+        except ray.exceptions.RayTaskError as error:
+            raise error.cause from None
+        store = Store(model_folder(results, facts.name))
+
+        def work_off(work: Work) -> None:
+            idle = [first, *(start() for _ in range(workers - 1))]
+            running: dict[Any, tuple[Any, Batch]] = {}
+            while True:
+                while idle and (batch := work.next()):
+                    hand = idle.pop()
+                    running[hand.make.remote(batch)] = hand, batch
+                if not running:
+                    return
+                (ready,), _ = ray.wait(list(running), num_returns=1)
+                hand, batch = running.pop(ready)
+                try:
+                    pieces = ray.get(ready)
+                except ray.exceptions.RayActorError:
+                    work.failed(batch, "the worker died")
+                    hand = start()
+                except ray.exceptions.RayTaskError as error:
+                    work.failed(batch, f"{type(error.cause).__name__}: {error.cause}")
+                else:
+                    work.done()
+                    for made in pieces:
+                        work.report(made)
+                idle.append(hand)
+
+        references = References(settings.assets)
+        return conduct(record, facts, plan, store, references, settings, work_off)
+
+
+@contextmanager
+def _cluster(ray: Any) -> Iterator[None]:
+    """A cluster to work in; ours alone is shut down behind us."""
+    if ray.is_initialized():
+        yield
+        return
+    ray.init(include_dashboard=False, log_to_driver=False, logging_level="ERROR")
+    try:
+        yield
+    finally:
+        ray.shutdown()
+
+
+def _share(ray: Any, workers: int, device: Any) -> tuple[dict[str, Any], int | None]:
+    """What Ray reserves for a worker, and its threads on a CPU."""
+    has = ray.cluster_resources()
+    gpus, cpus = int(has.get("GPU", 0)), int(has.get("CPU", 0))
+    kind, count = ("CPU", cpus) if str(device) == "cpu" or not gpus else ("GPU", gpus)
+    if workers > count:
+        raise ValueError(f"{workers} workers need a {kind} each; there are {count}")
+    if kind == "GPU":
+        return {"num_gpus": 1}, None
+    return {"num_cpus": cpus // workers}, cpus // workers
+
+
+def _absolute(assets: Assets) -> Assets:
+    paths = {name: path and path.resolve() for name, path in vars(assets).items()}
+    return Assets(**paths)
