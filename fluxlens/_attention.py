@@ -147,8 +147,6 @@ def why_masked(flux: Flux, block: str) -> str | None:
         return f"{block} runs {type(processor).__name__}"
     if processor._parallel_config is not None:
         return f"the attention of {block} is spread over devices"
-    if module._compiled_call_impl or flux.pipe.transformer._compiled_call_impl:
-        return f"{block} is compiled"
     return None
 
 

@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from ._folder import ModelError
 from .layout import Layout, from_call, text_tokens
 
 if TYPE_CHECKING:
@@ -57,15 +58,27 @@ class Watch:
         self._count = 0
         self._announced = False
         self._prompts: list[str] | None = None
+        self._compiled: list[tuple[Any, Any]] = []
 
     def add(self, context: Context) -> None:
         if not self.contexts:
             self._install()
         self.contexts.append(context)
+        self.listen(context.blocks)
+
+    def listen(self, blocks: Sequence[str]) -> None:
+        """Run blocks eagerly until the last context closes: compiled ones do not hear hooks."""
+        for module in (self.flux.pipe.transformer, *map(self.flux.module, blocks)):
+            if module._compiled_call_impl is not None:
+                self._compiled.append((module, module._compiled_call_impl))
+                module._compiled_call_impl = None
 
     def remove(self, context: Context) -> None:
         self.contexts.remove(context)
         if not self.contexts:
+            while self._compiled:
+                module, compiled = self._compiled.pop()
+                module._compiled_call_impl = compiled
             self._handle.remove()
             del self.flux.pipe.encode_prompt
             if self._shadowed is not None:
@@ -74,6 +87,11 @@ class Watch:
 
     def _install(self) -> None:
         pipe = self.flux.pipe
+        if hasattr(pipe.transformer, "_orig_mod"):
+            raise ModelError(
+                "torch.compile(pipe.transformer) hides its blocks, and no intervention would be "
+                "heard: use flux.pipe.transformer.compile_repeated_blocks() instead"
+            )
         self._handle = pipe.transformer.register_forward_pre_hook(self._before, with_kwargs=True)
         self._shadowed = pipe.__dict__.get("encode_prompt")
         encode = pipe.encode_prompt
@@ -101,6 +119,24 @@ class Watch:
             yield
         finally:
             self._announced = False
+
+    def apart(self, row: int) -> tuple[Any, ...]:
+        """What keeps a row of the coming call from sharing a batch with rows that differ in it."""
+        acting = [c for c in self.contexts if c.rows is None or row in c.rows]
+        return tuple(context.blocks for context in acting if context.apart)
+
+    def equal_up_to(self) -> int:
+        """Blocks at the start of the first step in which rows with equal inputs are still equal."""
+        if len(self._hooks()) > 1 + sum(len(context._handles) for context in self.contexts):
+            return 0  # somebody else listens, and expects all rows
+        if any(self.flux.module(block)._compiled_call_impl for block in self.flux.blocks):
+            return 0  # fewer rows would be another shape to compile for
+        return min((context.idle_blocks() for context in self.contexts), default=0)
+
+    def _hooks(self) -> list[Any]:
+        modules = self.flux.pipe.transformer.modules()
+        tables = [t for m in modules for t in (m._forward_hooks, m._forward_pre_hooks)]
+        return [hook for table in tables for hook in table.values()]
 
     def _begin(self, layout: Layout, **run: Any) -> None:
         self._count += 1
@@ -131,6 +167,8 @@ class Context:
     """Base of capture, patch and knockout: hooks in on entry, out on exit, counted between."""
 
     kind = "intervention"
+    apart = False  # whether rows it acts on differently cannot share a batch
+    behind = False  # whether it acts on what comes out of a block, not on what goes in
 
     def __init__(
         self,
@@ -208,6 +246,14 @@ class Context:
         if self._local:
             self._runs.append(run)
             self.prepare(run, self._local)
+
+    def idle_blocks(self) -> int:
+        """Blocks at the start of the running batch's first step on which this does nothing."""
+        if not self._local or (self.steps and self.steps[0] > 0):
+            return len(self.flux.blocks)
+        if "context" in self.blocks:
+            return 0
+        return self.flux.blocks.index(self.blocks[0]) + self.behind
 
     def due(self) -> bool:
         """Whether the running step and rows are this intervention's."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
@@ -11,7 +11,7 @@ from PIL import Image
 
 from .hooks import Activations
 from .layout import Region
-from .sampler import Row, broadcast, layout_of, rows_of, sample
+from .sampler import Row, broadcast, distinct, layout_of, rows_of, sample
 
 if TYPE_CHECKING:
     from .models import Flux
@@ -42,10 +42,6 @@ class Result:
     def images(self) -> list[Image.Image]:
         """The pictures as a list, also for a single row."""
         return self.image if isinstance(self.image, list) else [self.image]
-
-
-def one(values: list[Any], single: bool) -> Any:
-    return values[0] if single else values
 
 
 def region_name(tokens: str) -> str:
@@ -80,21 +76,6 @@ def all_rows(
     if any(not row.refs for row in rows):
         raise ValueError("this recipe needs a reference image in every row")
     return rows, specs, single
-
-
-def run_key(row: Row) -> Hashable:
-    return row.prompt, tuple(map(id, row.refs)), row.seed, row.size
-
-
-def distinct(rows: Sequence[Row]) -> tuple[list[Row], list[int]]:
-    """Each run once, and which of them serves each row."""
-    first: dict[Hashable, int] = {}
-    unique: list[Row] = []
-    for row in rows:
-        if run_key(row) not in first:
-            first[run_key(row)] = len(unique)
-            unique.append(row)
-    return unique, [first[run_key(row)] for row in rows]
 
 
 def capture_text(
@@ -144,8 +125,14 @@ def under(
     steps: int,
     keys: Sequence[Any],
     make: Callable[[Any, list[int]], Any],
-) -> tuple[list[Image.Image], list[list[dict[str, Any]]]]:
-    """Run rows, each under the intervention of its key; also what was open in each row."""
+    plain: dict[str, list[Row]],
+    batch: int | None = None,
+) -> tuple[list[Image.Image], list[list[dict[str, Any]]], dict[str, list[Image.Image]]]:
+    """Run rows, each under the intervention of its key, and `plain` ones under none beside them.
+
+    Gives the images of the rows, what was open in each, and the images of the plain ones.
+    """
+    unique, index = distinct([row for named in plain.values() for row in named])
     groups: dict[Any, list[int]] = {}
     for n, key in enumerate(keys):
         groups.setdefault(key, []).append(n)
@@ -156,7 +143,10 @@ def under(
         specs = [
             [c.to_json(n) for c in open_ if c.rows is None or n in c.rows] for n in range(len(rows))
         ]
-        return sample(flux, rows, steps=steps), specs
+        images = sample(flux, [*rows, *unique], steps=steps, batch=batch)
+    served = iter([images[len(rows) + n] for n in index])
+    made = {name: [next(served) for _ in named] for name, named in plain.items()}
+    return images[: len(rows)], specs, made
 
 
 def records_of(
@@ -182,14 +172,12 @@ def records_of(
     ]
 
 
-def baselines_of(
-    flux: Flux, single: bool, wanted: bool, **runs: tuple[list[Row], int]
-) -> dict[str, Any]:
-    if not wanted:
-        return {}
-    out = {}
-    for name, (rows, steps) in runs.items():
-        unique, index = distinct(rows)
-        images = sample(flux, unique, steps=steps)
-        out[name] = one([images[n] for n in index], single)
-    return out
+def result_of(
+    images: list[Image.Image],
+    records: list[dict[str, Any]],
+    plain: dict[str, list[Image.Image]],
+    single: bool,
+) -> Result:
+    """The lists as a result, or their only entries."""
+    made = {"image": images, "record": records, **plain}
+    return Result(**{name: values[0] if single else values for name, values in made.items()})

@@ -89,6 +89,7 @@ class Capture(Context):
     """Context manager behind `flux.capture`."""
 
     kind = "capture"
+    behind = True
 
     def __init__(self, flux: Flux, region: Region, **where: Any) -> None:
         super().__init__(flux, **where)
@@ -158,6 +159,7 @@ class Patch(Context):
     """Context manager behind `flux.patch`."""
 
     kind = "patch"
+    behind = True
 
     def __init__(
         self,

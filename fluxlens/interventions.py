@@ -12,21 +12,21 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+from ._drop import Drop
 from ._recipes import (
     TOKENS,
     Result,
     all_of,
     all_rows,
-    baselines_of,
     capture_text,
     check_tokens,
-    one,
     records_of,
     region_name,
+    result_of,
     under,
 )
 from .knockout import edge_name, parse_edges
-from .sampler import rows_of
+from .sampler import Row, rows_of
 
 if TYPE_CHECKING:
     from .hooks import Activations
@@ -57,6 +57,7 @@ def t2i_lens(
     width: Any = None,
     baselines: bool = False,
     acts: Activations | None = None,
+    batch: int | None = None,
 ) -> Result:
     """What do the text tokens alone know of the reference? (T2I Lens, protocol 1.1)
 
@@ -71,7 +72,8 @@ def t2i_lens(
     """
     where = {"prompt": prompt, "ref": ref, "seed": seed, "height": height, "width": width}
     block = flux.binding.style if block is None else block
-    return _lens(flux, "t2i_lens", where, tokens, block, steps, baselines, acts, into="context")
+    made = (steps, baselines, acts, batch)
+    return _lens(flux, "t2i_lens", where, tokens, block, *made, into="context")
 
 
 def color_lens(
@@ -86,6 +88,7 @@ def color_lens(
     width: Any = None,
     baselines: bool = False,
     acts: Activations | None = None,
+    batch: int | None = None,
 ) -> Result:
     """The lens for flat colours, deeper and in one step (protocol 1.1).
 
@@ -97,7 +100,8 @@ def color_lens(
     """
     where = {"prompt": prompt, "ref": ref, "seed": seed, "height": height, "width": width}
     block = flux.binding.color if block is None else block
-    return _lens(flux, "color_lens", where, tokens, block, 1, baselines, acts, positions="source")
+    made = (1, baselines, acts, batch)
+    return _lens(flux, "color_lens", where, tokens, block, *made, positions="source")
 
 
 def attention_knockout(
@@ -112,6 +116,8 @@ def attention_knockout(
     height: Any = None,
     width: Any = None,
     baselines: bool = False,
+    attention: str = "auto",
+    batch: int | None = None,
 ) -> Result:
     """Does the property still arrive when a road is closed? (protocol 1.2)
 
@@ -120,20 +126,19 @@ def attention_knockout(
     ```
     The edit, same seed, with `cut` closed in `blocks` (all of them in the paper) at every step.
     Several edges at once are a tuple; lists of cuts or blocks are a row each. Two-hop roads
-    (reference → image → text) stay open by design.
+    (reference → image → text) stay open by design. `attention`: see `flux.knockout`.
     """
     where = {"prompt": prompt, "ref": ref, "seed": seed, "height": height, "width": width}
     rows, extra, single = all_rows(flux, where, cut=cut, blocks=blocks)
 
     def knock(key: Any, members: list[int]) -> Any:
-        return flux.knockout(key[0], blocks=key[1], rows=members)
+        return flux.knockout(key[0], blocks=key[1], rows=members, attention=attention)
 
     keys = [(_edges(e["cut"]), flux.select(e["blocks"])) for e in extra]
-    images, specs = under(flux, rows, steps, keys, knock)
+    plain = {"edit": rows, "clean": _clean(rows)} if baselines else {}
+    images, specs, made = under(flux, rows, steps, keys, knock, plain, batch)
     records = records_of(flux, "attention_knockout", rows, steps, specs)
-    clean = [replace(row, refs=(), grids=()) for row in rows]
-    made = baselines_of(flux, single, baselines, edit=(rows, steps), clean=(clean, steps))
-    return Result(one(images, single), one(records, single), **made)
+    return result_of(images, records, made, single)
 
 
 PREFIX = ("ref->image",)
@@ -151,6 +156,8 @@ def drop_reference(
     height: Any = None,
     width: Any = None,
     baselines: bool = False,
+    attention: str = "auto",
+    batch: int | None = None,
 ) -> Result:
     """By which block has the text read the reference? (Appendix B, protocol 1.2)
 
@@ -158,8 +165,10 @@ def drop_reference(
     fl.drop_reference(flux, "draw a mug in this color", red, seed=0, after="double.1").image
     ```
     Two phases: up to and including `after` (default `flux.binding.style`) only ref→image is cut, so
-    the text alone can read the reference; behind it the reference is severed from everything.
-    ``after="none"`` severs it from the start, which is a generation without reference.
+    the text alone can read the reference; behind it the reference is severed from everything, and
+    so leaves the sequence. ``after="none"`` severs it from the start, which is a generation without
+    reference. ``attention="mask"`` keeps it in and cuts it four ways, as the paper does: the same
+    to rounding. Rows that differ in `after` run in batches of their own.
     """
     where = {"prompt": prompt, "ref": ref, "seed": seed, "height": height, "width": width}
     after = flux.binding.style if after is None else after
@@ -170,18 +179,20 @@ def drop_reference(
         if key != "none":
             (block,) = flux.select(key)
             split = flux.blocks.index(block) + 1
-        return all_of(
-            flux.knockout(edges, blocks=blocks, rows=members)
-            for edges, blocks in ((PREFIX, flux.blocks[:split]), (SUFFIX, flux.blocks[split:]))
-            if blocks
-        )
+        before, behind = flux.blocks[:split], flux.blocks[split:]
+        how: dict[str, Any] = {"rows": tuple(members), "attention": attention}
+        phases: list[Any] = [flux.knockout(PREFIX, blocks=before, **how)] if before else []
+        if behind and attention == "auto":
+            phases.append(Drop(flux, behind, None, tuple(members)))
+        elif behind:
+            phases.append(flux.knockout(SUFFIX, blocks=behind, **how))
+        return all_of(phases)
 
     keys = [e["after"] for e in extra]
-    images, specs = under(flux, rows, steps, keys, drop)
+    plain = {"edit": rows, "clean": _clean(rows)} if baselines else {}
+    images, specs, made = under(flux, rows, steps, keys, drop, plain, batch)
     records = records_of(flux, "drop_reference", rows, steps, specs, after=keys)
-    clean = [replace(row, refs=(), grids=()) for row in rows]
-    made = baselines_of(flux, single, baselines, edit=(rows, steps), clean=(clean, steps))
-    return Result(one(images, single), one(records, single), **made)
+    return result_of(images, records, made, single)
 
 
 def i2i_patch(
@@ -198,6 +209,7 @@ def i2i_patch(
     width: Any = None,
     baselines: bool = False,
     acts: Activations | None = None,
+    batch: int | None = None,
 ) -> Result:
     """Does the text carry the source's property into another edit? (protocol 1.3)
 
@@ -231,20 +243,11 @@ def i2i_patch(
     def patch(key: tuple[str, str], members: list[int]) -> Any:
         return flux.patch(texts.pick(key[0], [sources[n] for n in members]), key[1], rows=members)
 
-    images, specs = under(flux, rows, steps, keys, patch)
-    records = records_of(
-        flux, "i2i_patch", rows, steps, specs, source_seed=[row.seed for row in origin]
-    )
-    clean = [replace(row, refs=(), grids=()) for row in rows]
-    made = baselines_of(
-        flux,
-        single,
-        baselines,
-        source=(origin, steps),
-        target=(rows, steps),
-        clean=(clean, steps),
-    )
-    return Result(one(images, single), one(records, single), **made)
+    plain = {"source": origin, "target": rows, "clean": _clean(rows)} if baselines else {}
+    images, specs, made = under(flux, rows, steps, keys, patch, plain, batch)
+    seeds_of = [row.seed for row in origin]
+    records = records_of(flux, "i2i_patch", rows, steps, specs, source_seed=seeds_of)
+    return result_of(images, records, made, single)
 
 
 _SWEPT: dict[Any, str] = {
@@ -266,25 +269,28 @@ def layer_sweep(
 ) -> dict[str, Result]:
     """A recipe at every block: ``fl.layer_sweep(flux, fl.t2i_lens, prompt, red, seed=0)``.
 
-    Returns one `Result` a block, in running order; `batch` blocks share a batch, and all of them
-    one source run. `args` and `kwargs` go to the recipe and describe a single row.
+    Returns one `Result` a block, in running order; `batch` blocks share a forward, and all of them
+    one source run and the baselines. `args` and `kwargs` go to the recipe and describe one row.
     """
     if recipe not in _SWEPT:
         raise ValueError(f"cannot sweep {recipe!r}; recipes are {_names(_SWEPT)}")
     if any(isinstance(value, list) for value in (*args, *kwargs.values())):
         raise ValueError("a sweep takes a single prompt, reference and seed; loop over rows")
-    names = flux.select(blocks)
-    out = {}
-    for start in range(0, len(names), batch):
-        part = list(names[start : start + batch])
-        made = recipe(flux, *args, **{_SWEPT[recipe]: part}, **kwargs)
-        for n, name in enumerate(part):
-            out[name] = Result(**{k: v and v[n] for k, v in vars(made).items()})
-    return out
+    names = list(flux.select(blocks))
+    made = vars(recipe(flux, *args, **{_SWEPT[recipe]: names}, batch=batch, **kwargs))
+    return {
+        name: Result(**{key: values and values[n] for key, values in made.items()})
+        for n, name in enumerate(names)
+    }
 
 
 def _names(recipes: Any) -> str:
     return ", ".join(recipe.__name__ for recipe in recipes)
+
+
+def _clean(rows: list[Row], later: int = 0) -> list[Row]:
+    """The same without a reference."""
+    return [replace(row, refs=(), grids=(), seed=row.seed + later) for row in rows]
 
 
 def _edges(cut: str | tuple[str, ...]) -> tuple[str, ...]:
@@ -300,28 +306,22 @@ def _lens(
     steps: int,
     baselines: bool,
     given: Activations | None,
+    batch: int | None,
     **place: Any,
 ) -> Result:
     rows, extra, single = all_rows(flux, where, tokens=tokens, block=block)
     keys = [(e["block"], region_name(e["tokens"])) for e in extra]
     check_tokens(flux, rows, [region for _, region in keys])
     acts, sources = capture_text(flux, rows, [block for block, _ in keys], 1, given)
-    clean = [replace(row, refs=(), grids=(), seed=row.seed + 1) for row in rows]
+    clean = _clean(rows, later=1)
     empty = [replace(row, prompt="") for row in clean]
 
     def patch(key: tuple[str, str], members: list[int]) -> Any:
         part = acts.pick(key[0], [sources[n] for n in members])
         return flux.patch(part, key[1], rows=members, **place)
 
-    images, specs = under(flux, empty, steps, keys, patch)
+    plain = {"edit": rows, "clean": clean, "unconditional": empty} if baselines else {}
+    images, specs, made = under(flux, empty, steps, keys, patch, plain, batch)
     seeds = [row.seed for row in empty]
     records = records_of(flux, name, rows, steps, specs, target_seed=seeds)
-    made = baselines_of(
-        flux,
-        single,
-        baselines,
-        edit=(rows, steps),
-        clean=(clean, steps),
-        unconditional=(empty, steps),
-    )
-    return Result(one(images, single), one(records, single), **made)
+    return result_of(images, records, made, single)

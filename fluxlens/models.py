@@ -316,8 +316,8 @@ class Flux:
 
         ``"ref->text"``: text queries cannot read reference keys. Several edges may be given. The
         paper cuts in all blocks at all steps, the default. No mask is made unless the call brings
-        one, a block is compiled or runs a foreign processor, or you ask: ``attention="mask"``. The
-        record says which it was. Equal to rounding.
+        one, a block runs a processor of its own, or you ask: ``attention="mask"``. The record says
+        which it was; they are equal to rounding.
         """
         from .knockout import Knockout, parse_edges
 

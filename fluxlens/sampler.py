@@ -7,10 +7,10 @@ seed. Intuition: one row is the stock pipeline, bit for bit; a batch is many suc
 
 from __future__ import annotations
 
-import hashlib
 import warnings
 from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -21,14 +21,11 @@ from PIL import Image
 from torch import Tensor
 
 from . import references
+from ._encode import Stop, embed, encode
 from .layout import Layout, reference_size, text_tokens, warn_if_cut
 
 if TYPE_CHECKING:
     from .models import Flux
-
-
-class _Stop(Exception):
-    """Ends a forward whose rest nobody needs."""
 
 
 @dataclass(frozen=True)
@@ -109,15 +106,28 @@ def layout_of(flux: Flux, rows: Sequence[Row]) -> Layout:
     return Layout(len(rows), flux.max_sequence_length, grid, rows[0].grids, texts)
 
 
+def distinct(rows: Sequence[Row]) -> tuple[list[Row], list[int]]:
+    """Each run once, and which of them serves each row."""
+    keys = [(row.prompt, tuple(map(id, row.refs)), row.seed, row.size) for row in rows]
+    first = {key: n for n, key in reversed(list(enumerate(keys)))}
+    unique = sorted(first.values())
+    return [rows[n] for n in unique], [unique.index(first[key]) for key in keys]
+
+
 @torch.no_grad()
 def sample(
-    flux: Flux, rows: Sequence[Row], *, steps: int = 4, stop_after: str | None = None
+    flux: Flux,
+    rows: Sequence[Row],
+    *,
+    steps: int = 4,
+    stop_after: str | None = None,
+    batch: int | None = None,
 ) -> list[Image.Image]:
     """Denoise rows, batched by shape, and give their images in the order of the rows.
 
     With `stop_after`, the last step ends behind that block and no image is made (an empty list
-    comes back): for a capture, whose rest nobody reads. One reading of protocol 1.0: four steps, no
-    guidance, one generator a row on the pipeline's device.
+    comes back): for a capture, whose rest nobody reads. `batch` bounds the rows of a forward. One
+    reading of protocol 1.0: four steps, no guidance, one generator a row on the pipeline's device.
     """
     if isinstance(steps, bool) or not isinstance(steps, int) or steps < 1:
         raise ValueError(f"steps must be a whole number of at least 1, not {steps!r}")
@@ -127,11 +137,16 @@ def sample(
         reached = flux.blocks[: flux.blocks.index(stop_after) + 1]
     groups: dict[Any, list[int]] = defaultdict(list)
     for n, row in enumerate(rows):
-        groups[row.size, row.grids].append(n)
-    layouts = [layout_of(flux, [rows[n] for n in members]) for members in groups.values()]
+        groups[row.size, row.grids, flux.watch.apart(n)].append(n)
+    batches = [
+        members[start : start + (batch or len(members))]
+        for members in groups.values()
+        for start in range(0, len(members), batch or len(members))
+    ]
+    layouts = [layout_of(flux, [rows[n] for n in members]) for members in batches]
     images: list[Any] = [None] * len(rows)
     try:
-        for members, layout in zip(groups.values(), layouts, strict=True):
+        for members, layout in zip(batches, layouts, strict=True):
             run = {"rows": tuple(members), "total": len(rows), "steps": steps, "blocks": reached}
             with flux.watch.batch(layout, **run):
                 latents = _denoise(flux, [rows[n] for n in members], steps, stop_after)
@@ -149,7 +164,7 @@ def _denoise(
     from diffusers.pipelines.flux2 import pipeline_flux2_klein as stock
 
     pipe, device = flux.pipe, flux.device
-    text = torch.cat([_embed(flux, row.prompt) for row in rows])
+    text = torch.cat([embed(flux, row.prompt) for row in rows])
     text_ids = pipe._prepare_text_ids(text).to(device)
     height, width = rows[0].size
     latents, latent_ids = pipe.prepare_latents(
@@ -164,7 +179,7 @@ def _denoise(
     ids, noise, refs = latent_ids, latents.shape[1], None
     if rows[0].refs:
         refs = torch.cat(
-            [torch.cat([_encode(flux, image) for image in row.refs], dim=1) for row in rows]
+            [torch.cat([encode(flux, image) for image in row.refs], dim=1) for row in rows]
         )
         shapes = [torch.empty(1, 1, *grid) for grid in rows[0].grids]
         ref_ids = pipe._prepare_image_ids(shapes).repeat(len(rows), 1, 1).to(device)
@@ -177,18 +192,21 @@ def _denoise(
     pipe.scheduler.set_begin_index(0)
     for n, time in enumerate(times):
         joint = latents if refs is None else torch.cat([latents, refs], dim=1)
-        velocity = _forward(
-            flux,
-            stop_after if n == len(times) - 1 else None,
-            hidden_states=joint.to(pipe.transformer.dtype),
-            timestep=time.expand(len(rows)).to(latents.dtype) / 1000,
-            guidance=None,
-            encoder_hidden_states=text,
-            txt_ids=text_ids,
-            img_ids=ids,
-            joint_attention_kwargs=None,
-            return_dict=False,
-        )
+        moment = time.to(latents.dtype) / 1000
+        with _equal_rows_once(flux, rows if n == 0 else []) as run:
+            velocity = _forward(
+                flux,
+                stop_after if n == len(times) - 1 else None,
+                hidden_states=joint.to(pipe.transformer.dtype)[run],
+                # where rows will become more, one time serves however many they are
+                timestep=moment.expand(1 if isinstance(run, list) else len(rows)),
+                guidance=None,
+                encoder_hidden_states=text[run],
+                txt_ids=text_ids,
+                img_ids=ids,
+                joint_attention_kwargs=None,
+                return_dict=False,
+            )
         if velocity is None:
             return latents
         latents = pipe.scheduler.step(velocity[:, :noise], time, latents, return_dict=False)[0]
@@ -196,11 +214,37 @@ def _denoise(
     return pipe._unpack_latents_with_ids(latents, latent_ids, *grid)
 
 
+@contextmanager
+def _equal_rows_once(flux: Flux, rows: Sequence[Row]) -> Iterator[Any]:
+    """Which rows start the first step: equal ones once, up to the block that tells them apart.
+
+    So a patched run starts late, from what the run that it patches has made (protocol 5.4, 8).
+    """
+    unique, index = distinct(rows)
+    shared = flux.watch.equal_up_to() if len(unique) < len(rows) else 0
+    if not shared:
+        yield slice(None)
+        return
+
+    def spread(module: Any, args: Any, output: Any) -> Any:
+        parts = output if isinstance(output, tuple) else (output,)
+        copies = tuple(part[index] for part in parts)
+        return copies if isinstance(output, tuple) else copies[0]
+
+    # first of all hooks: whoever acts on this block has all rows before it
+    block = flux.module(flux.blocks[shared - 1])
+    handle = block.register_forward_hook(spread, prepend=True)
+    try:
+        yield [index.index(n) for n in range(len(unique))]
+    finally:
+        handle.remove()
+
+
 def _forward(flux: Flux, stop_after: str | None, **inputs: Any) -> Tensor | None:
     """The transformer's output; None if it was ended behind `stop_after`."""
 
     def stop(module: Any, args: Any, output: Any) -> None:
-        raise _Stop
+        raise Stop
 
     transformer = flux.pipe.transformer
     # registered last, so it comes behind every hook that reads the block
@@ -208,7 +252,7 @@ def _forward(flux: Flux, stop_after: str | None, **inputs: Any) -> Tensor | None
     try:
         with transformer.cache_context("cond"):
             return transformer(**inputs)[0]
-    except _Stop:
+    except Stop:
         return None
     finally:
         if handle:
@@ -228,52 +272,3 @@ def _decode(flux: Flux, latents: Float[Tensor, "rows channels height width"]) ->
         decoded = vae.decode(part, return_dict=False)[0]
         images += pipe.image_processor.postprocess(decoded, output_type="pil")
     return images
-
-
-def _embed(flux: Flux, prompt: str) -> Float[Tensor, "1 tokens width"]:
-    """A prompt's embedding; each distinct prompt is encoded alone, so no batch changes it."""
-
-    def encode() -> Tensor:
-        return flux.pipe.encode_prompt(prompt=prompt, device=flux.device, **flux.pipe_kwargs)[0]
-
-    path = flux.max_sequence_length, flux.text_layers
-    return _cached(flux, ("text", prompt, path), flux.pipe.text_encoder, encode)
-
-
-def _encode(flux: Flux, image: Image.Image) -> Float[Tensor, "1 tokens channels"]:
-    """A reference's tokens, resized and encoded as the pipeline does."""
-    pipe = flux.pipe
-
-    def encode() -> Tensor:
-        small = image
-        if small.width * small.height > 1024 * 1024:
-            small = pipe.image_processor._resize_to_target_area(small, 1024 * 1024)
-        width, height = (side // flux.multiple * flux.multiple for side in small.size)
-        pixels = pipe.image_processor.preprocess(
-            small, height=height, width=width, resize_mode="crop"
-        )
-        return pipe.prepare_image_latents([pixels], 1, None, flux.device, pipe.vae.dtype)[0]
-
-    pixels = hashlib.sha256(image.tobytes()).hexdigest()
-    return _cached(flux, ("image", image.size, pixels), pipe.vae, encode)
-
-
-def _cached(flux: Flux, key: Any, module: torch.nn.Module, make: Callable[[], Tensor]) -> Tensor:
-    """Remember encodings, unless somebody listens to the encoder or has changed its weights."""
-    tables = [t for m in module.modules() for t in (m._forward_hooks, m._forward_pre_hooks)]
-    origins = [str(getattr(hook, "__module__", "")) for t in tables for hook in t.values()]
-    # transformers leaves hooks of its own behind, which only collect hidden states
-    if any(not origin.startswith("transformers.") for origin in origins):
-        return make()
-    tensors = [*module.parameters(), *module.buffers()]
-    weights = len(tensors), sum(0 if t.is_inference() else t._version for t in tensors)
-    key = (*key, str(flux.device), id(module), module.dtype, weights)
-    if key not in flux.cache:
-        while len(flux.cache) >= 512 or _bytes(flux.cache) > 2**29:
-            flux.cache.pop(next(iter(flux.cache)))
-        flux.cache[key] = make()
-    return flux.cache[key]
-
-
-def _bytes(cache: dict[Any, Tensor]) -> int:
-    return sum(value.nbytes for value in cache.values())

@@ -64,17 +64,18 @@ def test_the_color_lens_patches_one_step_at_its_own_block(flux, red):
         expected = flux.generate("", seed=5, steps=1)
     finally:
         handle.remove()
+    assert same(fl.color_lens(flux, PROMPT, red, seed=4).image, expected)
     made = fl.color_lens(flux, PROMPT, red, seed=4, baselines=True)
-    assert same(made.image, expected)
-    assert same(made.unconditional, flux.generate("", seed=5, steps=1))
-    assert not same(made.image, made.unconditional)
+    assert close(made.image, expected)
+    assert close(made.unconditional, flux.generate("", seed=5, steps=1))
+    assert not close(made.image, made.unconditional)
 
 
 def test_lens_baselines_are_the_protocols(flux, red):
     made = fl.t2i_lens(flux, PROMPT, red, seed=4, baselines=True)
-    assert same(made.edit, flux.edit(PROMPT, red, seed=4))
-    assert same(made.clean, flux.generate(PROMPT, seed=5))
-    assert same(made.unconditional, flux.generate("", seed=5))
+    assert close(made.edit, flux.edit(PROMPT, red, seed=4))
+    assert close(made.clean, flux.generate(PROMPT, seed=5))
+    assert close(made.unconditional, flux.generate("", seed=5))
     assert made.source is None
     assert fl.t2i_lens(flux, PROMPT, red).edit is None
 
@@ -105,15 +106,18 @@ def test_equal_sources_run_once(flux, red, monkeypatch):
         _recipes, "sample", lambda f, rows, **kw: sizes.append(len(rows)) or run(f, rows, **kw)
     )
     fl.t2i_lens(flux, PROMPT, red, tokens=["all", "padding", "content"], baselines=True)
-    assert sizes == [1, 3, 1, 1, 1]
+    assert sizes == [1, 3 + 3]
 
 
 def test_the_knockout_is_the_context(flux, red):
-    made = fl.attention_knockout(flux, PROMPT, red, seed=2, cut="ref->image", baselines=True)
+    made = fl.attention_knockout(flux, PROMPT, red, seed=2, cut="ref->image")
     with flux.knockout("ref->image"):
         assert same(made.image, flux.edit(PROMPT, red, seed=2))
-    assert same(made.edit, flux.edit(PROMPT, red, seed=2))
-    assert same(made.clean, flux.generate(PROMPT, seed=2))
+    beside = fl.attention_knockout(flux, PROMPT, red, seed=2, cut="ref->image", baselines=True)
+    assert close(beside.image, made.image)
+    assert close(beside.edit, flux.edit(PROMPT, red, seed=2))
+    assert close(beside.clean, flux.generate(PROMPT, seed=2))
+    assert beside.record == made.record
 
 
 def test_a_batch_of_cuts_is_its_rows(flux, red):
@@ -127,9 +131,13 @@ def test_a_batch_of_cuts_is_its_rows(flux, red):
 
 def test_the_drop_is_two_knockouts(flux, red):
     made = fl.drop_reference(flux, PROMPT, red, seed=2, after="double.0")
-    prefix = flux.knockout("ref->image", blocks="double.0")
-    with prefix, flux.knockout(list(fl.interventions.SUFFIX), blocks="double.1.."):
-        assert same(made.image, flux.edit(PROMPT, red, seed=2))
+    masked = fl.drop_reference(flux, PROMPT, red, seed=2, after="double.0", attention="mask")
+    prefix = flux.knockout("ref->image", blocks="double.0", attention="mask")
+    suffix = list(fl.interventions.SUFFIX)
+    with prefix, flux.knockout(suffix, blocks="double.1..", attention="mask"):
+        assert same(masked.image, flux.edit(PROMPT, red, seed=2))
+    assert close(made.image, masked.image)
+    assert [spec["kind"] for spec in made.record["interventions"]] == ["knockout", "drop"]
     default = fl.drop_reference(flux, PROMPT, red, seed=2)
     assert same(default.image, fl.drop_reference(flux, PROMPT, red, 2, after="double.1").image)
 
@@ -139,10 +147,10 @@ def test_patching_is_capture_and_patch(flux, red, blue):
     with flux.capture("double.1") as acts:
         source = flux.edit(PROMPT, red, seed=3)
     with flux.patch(acts, "text[padding]"):
-        assert same(made.image, flux.edit(PROMPT, blue, seed=8))
-    assert same(made.source, source)
-    assert same(made.target, flux.edit(PROMPT, blue, seed=8))
-    assert same(made.clean, flux.generate(PROMPT, seed=8))
+        assert close(made.image, flux.edit(PROMPT, blue, seed=8))
+    assert close(made.source, source)
+    assert close(made.target, flux.edit(PROMPT, blue, seed=8))
+    assert close(made.clean, flux.generate(PROMPT, seed=8))
     assert made.record["source_seed"] == 3
     assert made.record["seed"] == 8
 
@@ -174,6 +182,20 @@ def test_a_sweep_is_the_recipe_at_every_block(flux, red, recipe, more):
         alone = recipe(flux, PROMPT, red, seed=1, **{where: block}, **more)
         assert close(swept[block].image, alone.image)
         assert swept[block].record == alone.record
+
+
+def test_a_sweep_runs_its_source_and_its_baselines_once(flux, red, monkeypatch):
+    from fluxlens import _recipes
+
+    sizes = []
+    run = _recipes.sample
+    monkeypatch.setattr(
+        _recipes, "sample", lambda f, rows, **kw: sizes.append(len(rows)) or run(f, rows, **kw)
+    )
+    swept = fl.layer_sweep(flux, fl.color_lens, PROMPT, red, batch=3, baselines=True)
+    assert sizes == [1, len(flux.blocks) + 3]
+    unpatched = {id(made.unconditional) for made in swept.values()}
+    assert len(unpatched) == 1
 
 
 def test_a_sweep_of_patching(flux, red, blue):
