@@ -6,6 +6,7 @@ import base64
 import random
 import traceback
 
+import anthropic
 import pytest
 from judge_server import Step, answer, message, says, status
 from judge_tools import COLOR, KEY, verdicts
@@ -274,11 +275,13 @@ def test_no_key_in_a_traceback(server, judge, pictures):
 def test_no_key_or_an_odd_one(server, pictures, monkeypatch):
     monkeypatch.setenv("ANTHROPIC_BASE_URL", server.url)
     request = Request("t", COLOR, pictures(1)[COLOR.name]["task_0"])
+    with pytest.raises(JudgeStopped, match="set ANTHROPIC_API_KEY"):
+        ClaudeJudge()
     with (
-        ClaudeJudge(max_retries=0) as one,
+        anthropic.Anthropic() as keyless,
         pytest.raises(JudgeStopped, match="set ANTHROPIC_API_KEY"),
     ):
-        one.ask(request)
+        ClaudeJudge(client=keyless, max_retries=0).ask(request)
     monkeypatch.setenv("ANTHROPIC_CONFIG_DIR", "/nowhere/at/all")
     with pytest.raises(JudgeStopped, match="there is no API key: Config file not found"):
         ClaudeJudge()

@@ -40,9 +40,9 @@ from fluxlens.mini.subjects import PHRASES, SUBJECTS
 from fluxlens.mini.world import COLORS, UNDYED
 
 __all__ = [
-    "LIMITS", "FigureReading", "ImageLike", "PropReading", "attributes_kept", "named", "prop_gone",
-    "read_color", "read_figure", "read_object", "read_person", "read_portrait", "read_prop",
-    "read_rgb", "read_scene", "scene_kept", "shown",
+    "LIMITS", "FigureReading", "ImageLike", "PropReading", "attributes_kept", "likely_scene",
+    "named", "prop_gone", "read_color", "read_figure", "read_object", "read_person",
+    "read_portrait", "read_prop", "read_rgb", "read_scene", "scene_kept", "shown",
 ]  # fmt: skip
 
 # 96×96 RGB; arrays as uint8, or as floats between 0 and 1.
@@ -196,6 +196,13 @@ def read_scene(image: ImageLike) -> Scene | None:
     picture = _picture(image)
     found, _ = picture.once("scene", lambda: _scene(picture))
     return found.scene if found.loss <= LIMITS.scene_error**2 else None
+
+
+def likely_scene(image: ImageLike) -> Scene:
+    """The place that a picture is likest to, be it ever so unlike: not a reading, but what there is
+    to compare where there is none."""
+    picture = _picture(image)
+    return picture.once("scene", lambda: _scene(picture))[0].scene
 
 
 @dataclass(frozen=True)

@@ -24,9 +24,13 @@ __all__ = ["anthropic", "check_key", "own_client"]
 def own_client() -> anthropic.Anthropic:
     """A client with the key of the environment, or of the SDK's own configuration."""
     try:
-        return anthropic.Anthropic()
+        client = anthropic.Anthropic()
     except anthropic.CredentialsError as error:
         said = redact(str(error))
+    else:
+        if client.api_key or client.auth_token or client.credentials:
+            return client
+        said = "set ANTHROPIC_API_KEY"
     raise JudgeStopped(f"there is no API key: {said}")
 
 

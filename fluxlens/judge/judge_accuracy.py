@@ -1,0 +1,111 @@
+"""How often the oracle's verdicts are right: every question, on fresh renders of known truth.
+
+>>> measure(n=2, seed=5)[0]
+{'question': 'i2i_unc_color_text_lens', 'set': 'paper', 'way': 'clean', 'yes': 1, 'missed': 0, ...}
+
+``python -m fluxlens.judge.judge_accuracy [--n 200] [--format json] [--write]`` prints the table;
+with ``--write`` it also replaces ``judge_accuracy.json``, the table that the package carries. The
+rules' limits were set with other seeds than this one. The cases are those of
+:mod:`fluxlens.judge._cases`; the pictures that a model would have made are spoilt as bad
+generations are (:mod:`fluxlens.judge.accuracy`), the references are not.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from tqdm import tqdm
+
+from fluxlens.judge._cases import CASES
+from fluxlens.judge.accuracy import spoil
+from fluxlens.judge.base import Request
+from fluxlens.judge.oracle_judge import OracleJudge
+from fluxlens.judge.questions import Question, load_questions
+from fluxlens.mini.world import FREE
+
+SEED = 20_261_123
+WAYS = ("clean", "blurred", "noised", "all")
+TABLE = Path(__file__).with_name("judge_accuracy.json")
+
+__all__ = ["SEED", "TABLE", "WAYS", "measure"]
+
+
+def _questions() -> dict[tuple[str, str], list[Question]]:
+    """One question of each different rule: variants are asked alike."""
+    found: dict[tuple[str, str, str, str], Question] = {}
+    for question in [*load_questions().values(), *load_questions("blind").values()]:
+        key = (question.family, question.recipe, question.set, question.counts)
+        found.setdefault(key, question)
+    out: dict[tuple[str, str], list[Question]] = {}
+    for (family, recipe, _, _), question in found.items():
+        out.setdefault((family, recipe), []).append(question)
+    return out
+
+
+def measure(n: int = 200, seed: int = SEED, ways: Iterable[str] = WAYS,
+            quiet: bool = True) -> list[dict[str, Any]]:  # fmt: skip
+    """A row for each question and way of spoiling: how many of the ``n`` cases ask for a yes, how
+    many of these were ``missed``, how many of the others wrongly passed (``false_yes``), and the
+    share of verdicts that are wrong (``error``)."""
+    judge = OracleJudge()
+    wrong: dict[tuple[str, str, str], list[tuple[bool, bool]]] = {}
+    for number, (key, asked) in enumerate(_questions().items()):
+        for i in tqdm(range(n), desc=" ".join(key), disable=quiet):
+            rng = np.random.default_rng([seed, number, i])
+            case = CASES[key](rng)
+            images = {
+                role: drawn.draw(rng.normal(size=FREE)) for role, drawn in case.images.items()
+            }
+            for way in ways:
+                shown = {role: image if role.endswith("reference") else spoil(image, way, rng)
+                         for role, image in images.items()}  # fmt: skip
+                for question in asked:
+                    truth = case.yes[question.set, question.counts]
+                    verdict = judge.ask(Request(str(i), question, shown))
+                    found = wrong.setdefault((question.name, question.set, way), [])
+                    found.append((truth, bool(verdict.passed)))
+    return [_row(*key, found) for key, found in wrong.items()]
+
+
+def _row(name: str, set: str, way: str, found: list[tuple[bool, bool]]) -> dict[str, Any]:
+    yes = [passed for truth, passed in found if truth]
+    no = [passed for truth, passed in found if not truth]
+    missed, false_yes = yes.count(False), no.count(True)
+    return {
+        "question": name, "set": set, "way": way, "yes": len(yes), "missed": missed,
+        "no": len(no), "false_yes": false_yes, "error": (missed + false_yes) / len(found),
+    }  # fmt: skip
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        prog="python -m fluxlens.judge.judge_accuracy", description=__doc__
+    )
+    parser.add_argument("--n", type=int, default=200, help="cases of each question")
+    parser.add_argument("--format", choices=("table", "json"), default="table")
+    parser.add_argument("--write", action="store_true", help=f"replace {TABLE.name}")
+    options = parser.parse_args()
+    if options.n < 1:
+        parser.error("--n must be at least 1")
+    rows = measure(options.n, quiet=False)
+    if options.write:
+        out = {"seed": SEED, "n": options.n, "rows": rows}
+        TABLE.write_text(json.dumps(out, indent=1) + "\n")
+    if options.format == "json":
+        print(json.dumps(rows))
+        return
+    print(f"{'question':36}{'set':7}{'way':10}{'missed':>10}{'false yes':>11}{'wrong':>8}")
+    for row in rows:
+        missed, false_yes = (f"{row[a]}/{row[b]}" for a, b in (("missed", "yes"),
+                                                               ("false_yes", "no")))  # fmt: skip
+        name = f"{row['question']:36}{row['set']:7}{row['way']:10}"
+        print(f"{name}{missed:>10}{false_yes:>11}{row['error']:8.1%}")
+
+
+if __name__ == "__main__":
+    main()
