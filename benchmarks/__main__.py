@@ -1,0 +1,103 @@
+"""Measure, and write a table: ``python -m benchmarks recipes``, or ``block`` instead of it."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import platform
+import tempfile
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from . import block, recipes
+from .measure import measure
+
+DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
+
+
+def main() -> None:
+    """Parse, run, print and write."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
+    parser.add_argument("--out", type=Path, default=Path("benchmarks/results"), help="folder")
+    parser.add_argument("--rounds", type=int, default=11, help="times each case is run (11)")
+    parser.add_argument("--only", default="", help="run only cases whose name contains this")
+    kinds = parser.add_subparsers(dest="kind", required=True)
+    of_recipes = kinds.add_parser("recipes", help="every recipe beside a plain edit")
+    of_recipes.add_argument("--model", help="a name or folder; default: mini's shape, random")
+    of_recipes.add_argument("--side", type=int, default=96, help="pixels of a picture's side (96)")
+    of_block = kinds.add_parser("block", help="a block of klein-9B's width under every cut")
+    of_block.add_argument("--stream", choices=["single", "double"], default="single")
+    of_block.add_argument("--tokens", type=int, default=8704, help="of the joint sequence (8704)")
+    of_block.add_argument("--dtype", choices=list(DTYPES), default="float32")
+    args = parser.parse_args()
+    if args.rounds < 2:
+        parser.error("--rounds is at least 2: a ratio of one round says nothing")
+
+    if args.kind == "recipes":
+        flux = recipes.load(args.model)
+        title, cases = recipes.describe(args.model, flux), recipes.cases(flux, args.side)
+        facts = {"side": args.side, "dtype": str(flux.dtype).removeprefix("torch.")}
+        name = f"recipes-{Path(args.model).name if args.model else 'random'}"
+    else:
+        title = f"a {args.stream} block of klein-9B's width"
+        cases = block.cases(args.stream, args.tokens, DTYPES[args.dtype])
+        facts = {"tokens": block.layout_of(args.tokens).length, "dtype": args.dtype}
+        name = f"block-{args.stream}-{args.tokens}-{args.dtype}"
+    wanted = {case.name for case in cases if args.only in case.name}
+    wanted |= {case.base for case in cases if case.name in wanted and case.base}
+    timings = measure([case for case in cases if case.name in wanted], args.rounds)
+    table = {"title": title, **facts, "rounds": args.rounds, **machine(), "cases": []}
+    table["cases"] = [timing.to_json() for timing in timings]
+    args.out.mkdir(parents=True, exist_ok=True)
+    write(args.out / f"{name}.json", json.dumps(table, indent=1) + "\n")
+    write(args.out / f"{name}.md", markdown(table))
+    print(markdown(table), end="")
+
+
+def machine() -> dict[str, Any]:
+    """What the figures were measured on."""
+    device = torch.cuda.get_device_name() if torch.cuda.is_available() else platform.processor()
+    return {
+        "device": device or platform.machine(),
+        "cores": os.cpu_count(),
+        "threads": torch.get_num_threads(),
+        "load": [round(x, 1) for x in os.getloadavg()],
+        "versions": {package: version(package) for package in ("torch", "diffusers")},
+    }
+
+
+def markdown(table: dict[str, Any]) -> str:
+    """The table as a page shows it; a missed goal is said to be missed."""
+    lines = [
+        f"**{table['title']}**: medians of {table['rounds']} paired rounds, {table['dtype']}, "
+        f"{table['threads']} thread(s), load {table['load'][0]}.",
+        "",
+        "| case | of | by the clock | quartiles | by processor time | goal | peak memory |",
+        "|---|---|---:|---:|---:|---:|---:|",
+    ]
+    for case in table["cases"]:
+        goal = "" if case["goal"] is None else f"≤ {case['goal']:.2f}"
+        if case["goal"] is not None and case["ratio"] > case["goal"]:
+            goal += ", missed"
+        low, high = case["quartiles"]
+        of = f"{case['seconds']:.3g} s" if case["base"] == case["case"] else case["base"]
+        lines.append(
+            f"| {case['case']} | {of} | {case['ratio']:.3f} | {low:.3f} to {high:.3f} | "
+            f"{case['processor_ratio']:.3f} | {goal} | {case['peak_bytes'] / 2**20:.1f} MB |"
+        )
+    return "\n".join(lines) + "\n"
+
+
+def write(path: Path, text: str) -> None:
+    """Whole or not at all."""
+    with tempfile.NamedTemporaryFile("w", dir=path.parent, delete=False) as file:
+        file.write(text)
+    os.replace(file.name, path)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,94 @@
+"""One block of klein-9B's real width under every cut: 4096 wide, 32 heads of 128, MLP 12288.
+
+Random weights, a square picture edited with one of its own size: ``tokens`` of 8704 are 512 of text
+and two pictures of 4096. At full size a call takes a minute on a few cores and some 4 GB.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from math import isqrt
+from typing import Any
+
+import torch
+from diffusers.models.transformers import transformer_flux2 as stock
+
+from fluxlens._attention import Routes, installed
+from fluxlens.knockout import parse_edges
+from fluxlens.layout import Layout, TextTokens
+
+from .measure import Case
+from .recipes import CUTS
+
+WIDTH, HEADS, HEAD = 4096, 32, 128
+
+
+def layout_of(tokens: int, text: int = 512, content: int = 12) -> Layout:
+    """Text, and the largest square picture that fits twice behind it."""
+    side = isqrt((tokens - text) // 2)
+    if side < 1:
+        raise ValueError(f"{tokens} tokens leave no room for a picture behind {text} of text")
+    words = tuple(range(3, 3 + content))
+    template = (0, 1, 2, *range(3 + content, 12 + content))
+    return Layout(1, text, (side, side), ((side, side),), (TextTokens("", text, words, template),))
+
+
+def block_of(kind: str, dtype: torch.dtype) -> Callable[..., Any]:
+    """A block and its random inputs, as a function of the mask and of how many rows are kept."""
+    torch.manual_seed(0)
+    single = kind == "single"
+    made = stock.Flux2SingleTransformerBlock if single else stock.Flux2TransformerBlock
+    with torch.device("meta"):
+        block = made(WIDTH, HEADS, HEAD).to(dtype)
+    block = block.to_empty(device="cpu").eval()
+    for parameter in block.parameters():
+        torch.nn.init.normal_(parameter, std=0.02)
+
+    inputs: dict[int, tuple[torch.Tensor, tuple[torch.Tensor, torch.Tensor]]] = {}
+    moment = torch.randn(1, WIDTH * (3 if single else 6), dtype=dtype) * 0.1
+
+    @torch.no_grad()
+    def run(length: int, text: int, mask: Any = None) -> Any:
+        if length not in inputs:
+            rotary = torch.randn(2, length, HEAD)
+            inputs[length] = torch.randn(1, length, WIDTH, dtype=dtype), (rotary[0], rotary[1])
+        joint, rotary_pair = inputs[length]
+        more = {"image_rotary_emb": rotary_pair, "joint_attention_kwargs": {"attention_mask": mask}}
+        if single:
+            return block(joint, None, moment, **more)
+        return block(joint[:, text:], joint[:, :text], moment, moment, **more)
+
+    return run
+
+
+def cases(kind: str, tokens: int, dtype: torch.dtype) -> list[Case]:
+    """The block plain, under each cut with and without a mask, and without the reference."""
+    layout = layout_of(tokens)
+    block, text = block_of(kind, dtype), layout.text
+    length, without = layout.length, layout.without_refs().length
+
+    def free(routes: Routes) -> None:
+        with installed():
+            block(length, text, routes)
+
+    out = [
+        Case("block", lambda: block(length, text)),
+        Case("block without reference", lambda: block(without, text), "block"),
+    ]
+    for cut in CUTS:
+        routes = Routes(layout, [parse_edges(cut)])
+        out += [
+            Case(cut, lambda r=routes: free(r), "block", 1.0),
+            # made at each call, as at each task: kept, four of them would fill the memory
+            Case(
+                f"{cut}, attention_kwargs",
+                lambda r=routes: block(length, text, _additive(r, dtype)),
+                "block",
+            ),
+        ]
+    return out
+
+
+def _additive(routes: Routes, dtype: torch.dtype) -> torch.Tensor:
+    allowed = routes.dense()
+    return torch.zeros(allowed.shape, dtype=dtype).masked_fill_(~allowed, float("-inf"))
