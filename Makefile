@@ -3,10 +3,11 @@ SHELL := bash
 .SHELLFLAGS := -eo pipefail -c
 .DELETE_ON_ERROR:
 .DEFAULT_GOAL := help
-.PHONY: help env book test lint notebooks pins clean
+.PHONY: help env book study test lint notebooks pins clean
 
 PYTHON ?= python3
 JOBS ?= 2
+MODEL ?= mini
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.stamp
@@ -39,6 +40,13 @@ book: env ## execute the notebooks and build the book, then say which page to op
 	@$(BIN)/jupyter-book build _build/src --path-output . --quiet -W --keep-going \
 	  || { rm -rf _build/html _build/.doctrees; echo "the book did not build" >&2; exit 1; }
 	@echo "==> the book is ready, open $(CURDIR)/$(PAGE)"
+
+study: env ## make every picture of the study with mini, let the oracle judge them, print the tables
+	@echo "==> making the pictures"
+	@$(BIN)/fluxlens run --model $(MODEL) --results results
+	@echo "==> judging them"
+	@$(BIN)/fluxlens judge --model $(MODEL) --judge oracle --results results
+	@$(BIN)/fluxlens tables --verdicts results/$(notdir $(MODEL))/verdicts/oracle
 
 lint: env ## ruff and mypy
 	@echo "==> ruff"

@@ -1,36 +1,14 @@
-"""What the tests of the study share: a small plan, a tiny model that reads its prompts, files."""
+"""How the tests of the study look at what a run left: files, when they were made, pixels."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
 import numpy as np
-import pytest
 import tiny
 from PIL import Image
 
-import fluxlens as fl
-from fluxlens.study.cells import EXTRAS, choose
-from fluxlens.study.plan import Plan, make_plan
-
-SHAPE = tiny.Shape(double=1, single=2, heads=1, length=96)
-
-
-@pytest.fixture(scope="session")
-def folder(tmp_path_factory) -> Path:
-    """A tiny model's folder."""
-    return tiny.save(tmp_path_factory.mktemp("study") / "tiny", SHAPE)
-
-
-@pytest.fixture(scope="session")
-def small(folder) -> fl.Flux:
-    return fl.load(folder)
-
-
-@pytest.fixture(scope="session")
-def plan() -> Plan:
-    """Every recipe and both binding blocks: colours, and the style family with its twins."""
-    return make_plan("mini", choose(families=["color", "style"], extras=EXTRAS), limit=2)
+SHAPE = tiny.Shape(double=1, single=2, heads=1, length=96)  # long enough for mini's prompts
 
 
 def files(root: Path) -> dict[str, Path]:

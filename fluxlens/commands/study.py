@@ -105,7 +105,11 @@ def _run(args: argparse.Namespace) -> None:
         remake=args.remake,
         assets=Assets.from_environment(args.paper_data),
     )
-    summary = _made(args, plan, settings)
+    try:
+        summary = _made(args, plan, settings)
+    except KeyboardInterrupt:
+        print("\nfluxlens: stopped; run it again to make the rest", file=sys.stderr)
+        raise SystemExit(130) from None
     print(summary_text(summary))
     if summary.failures or summary.stopped:
         lines = ["not everything was made; run it again to try the rest"]

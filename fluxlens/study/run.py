@@ -158,20 +158,20 @@ def conduct(
             if found.due:
                 manifest.start()
                 work_off(work)
+        summary = Summary(
+            store.folder,
+            made=sum(progress.pictures.values()),
+            kept=found.made,
+            forwards=dict(progress.forwards),
+            seconds={name: round(spent, 3) for name, spent in progress.seconds.items()},
+            failures=tuple(work.failures),
+            stopped=work.stopped,
+        )
+        if found.due:
+            manifest.finish(summary.made, summary.forwards, summary.seconds, len(summary.failures))
+        return summary
     finally:
         store.clean()
-    summary = Summary(
-        store.folder,
-        made=sum(progress.pictures.values()),
-        kept=found.made,
-        forwards=dict(progress.forwards),
-        seconds={name: round(spent, 3) for name, spent in progress.seconds.items()},
-        failures=tuple(work.failures),
-        stopped=work.stopped,
-    )
-    if found.due:
-        manifest.finish(summary.made, summary.forwards, summary.seconds, len(summary.failures))
-    return summary
 
 
 def shard(batches: Sequence[Batch], part: tuple[int, int]) -> list[Batch]:
