@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import builtins
 import re
+import shlex
 from pathlib import Path
+from string import Template
 from xml.etree import ElementTree
 
 import pytest
@@ -70,3 +72,21 @@ def test_docstrings_become_markdown():
     assert markdown(">>> 1") == f"{fence}pycon\n>>> 1\n{fence}"
     fenced = f"{fence}python\n>>> :func:`two`\n{fence}"
     assert markdown(fenced) == fenced
+
+
+COMMANDS = [
+    pytest.param(line, id=f"{page.stem}: {line}")
+    for page in [BOOK.parent / "README.md", *sorted(BOOK.rglob("*.md"))]
+    for block in re.findall(r"^```bash\n(.*?)^```", page.read_text(), re.DOTALL | re.MULTILINE)
+    for line in block.replace("\\\n", " ").splitlines()
+    if line.startswith("fluxlens ")
+]
+
+
+@pytest.mark.parametrize("line", COMMANDS)
+def test_commands_on_the_page_are_understood(line):
+    from fluxlens.cli import _parser
+
+    values = {"SLURM_ARRAY_TASK_ID": "1", "SLURM_ARRAY_TASK_COUNT": "8"}
+    words = shlex.split(Template(line).substitute(values), comments=True)[1:]
+    _parser().parse_args(words)
