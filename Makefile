@@ -3,7 +3,7 @@ SHELL := bash
 .SHELLFLAGS := -eo pipefail -c
 .DELETE_ON_ERROR:
 .DEFAULT_GOAL := help
-.PHONY: help env book study test lint notebooks pins clean
+.PHONY: help env book study test lint bench notebooks pins clean
 
 PYTHON ?= python3
 JOBS ?= 2
@@ -68,6 +68,12 @@ ifneq ($(COMMITTED),)
 else
 	@echo "==> nbval: there are no notebooks yet"
 endif
+
+bench: env ## time every recipe beside a plain edit, and a block of klein-9B's width: wants an idle machine
+	@echo "==> recipes"
+	@$(BIN)/python -m benchmarks recipes $(if $(MODEL),--model $(MODEL))
+	@echo "==> a block of klein-9B's width (about an hour on a few cores)"
+	@$(BIN)/python -m benchmarks --rounds 3 block
 
 notebooks: env ## execute the notebooks in place and clean them for committing
 	@echo "==> executing and cleaning notebooks/"
