@@ -7,6 +7,7 @@ and two pictures of 4096. At full size a call takes a minute on a few cores and 
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from math import isqrt
 from typing import Any
 
@@ -71,6 +72,9 @@ def cases(kind: str, tokens: int, dtype: torch.dtype) -> list[Case]:
         with installed():
             block(length, text, routes)
 
+    def dense(routes: Routes) -> None:
+        block(length, text, _additive(routes, dtype))
+
     out = [
         Case("block", lambda: block(length, text)),
         Case("block without reference", lambda: block(without, text), "block"),
@@ -78,11 +82,11 @@ def cases(kind: str, tokens: int, dtype: torch.dtype) -> list[Case]:
     for cut in CUTS:
         routes = Routes(layout, [parse_edges(cut)])
         out += [
-            Case(cut, lambda r=routes: free(r), "block", 1.0),
+            Case(cut, partial(free, routes), "block", 1.0),
             # made at each call, as at each task: kept, four of them would fill the memory
             Case(
                 f"{cut}, attention_kwargs",
-                lambda r=routes: block(length, text, _additive(r, dtype)),
+                partial(dense, routes),
                 "block",
             ),
         ]

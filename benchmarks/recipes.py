@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -80,15 +81,10 @@ def cases(flux: fl.Flux, side: int) -> list[Case]:
     for cut in CUTS:
         out += knockouts(flux, ref, cut, plain)
     for block in (style, color):
-        name, after = f"reference dropped after {block}", {"after": block}
-        out += [
-            Case(name, lambda a=after: fl.drop_reference(flux, PROMPT, ref, **a), "edit"),
-            Case(
-                f"{name}, by mask",
-                lambda a=after: fl.drop_reference(flux, PROMPT, ref, attention="mask", **a),
-                "edit",
-            ),
-        ]
+        name = f"reference dropped after {block}"
+        drop = partial(fl.drop_reference, flux, PROMPT, ref, after=block)
+        masked = partial(drop, attention="mask")
+        out += [Case(name, drop, "edit"), Case(f"{name}, by mask", masked, "edit")]
     pair: dict[str, Any] = {"source": ref, "target": other, "seeds": (0, 1)}
     kinds = ["all", "padding", "content"]
     out += [

@@ -106,7 +106,7 @@ class Routes:
                 members.setdefault((edges, keys), []).append((row, queries.nonzero()[:, 0]))
         out = []
         for (_, name), group in members.items():
-            keys = torch.tensor(list(name)).nonzero()[:, 0]
+            readable = torch.tensor(list(name)).nonzero()[:, 0]
             rows, lists = [row for row, _ in group], [positions for _, positions in group]
             queries = lists[0]
             if any(not torch.equal(queries, other) for other in lists):
@@ -114,15 +114,14 @@ class Routes:
                 longest = max(map(len, lists))
                 filled = [torch.cat([p, p[-1:].expand(longest - len(p))]) for p in lists]
                 queries = torch.stack(filled)
-            out.append((_place(rows, queries, device), _place(rows, keys, device)))
+            out.append((_place(rows, queries, device), _place(rows, readable, device)))
         return out
 
 
 def _place(rows: list[int], positions: Int[Tensor, "*rows tokens"], device: Any) -> Place:
     """Slices where they do, indices (and so a copy) where the positions are scattered."""
-    across, along = _span(torch.tensor(rows)), positions
-    if positions.ndim == 1:
-        along = _span(positions)
+    across = _span(torch.tensor(rows))
+    along = _span(positions) if positions.ndim == 1 else positions
     if isinstance(along, Tensor):
         along = along.to(device)
         if along.ndim == 2 or isinstance(across, Tensor):

@@ -179,5 +179,5 @@ def result_of(
     single: bool,
 ) -> Result:
     """The lists as a result, or their only entries."""
-    made = {"image": images, "record": records, **plain}
+    made: dict[str, list[Any]] = {"image": images, "record": records, **plain}
     return Result(**{name: values[0] if single else values for name, values in made.items()})
