@@ -87,6 +87,7 @@ def _estimate(args: argparse.Namespace) -> None:
     if args.gpu not in known:
         raise ValueError(f"no GPU {args.gpu!r}; there are {', '.join(known)}; see also --tflops")
     gpu, prices = known[args.gpu], load_prices()
+    price = prices.of(args.judge)
     world = args.world or world_of(args.model)
     assets = Assets.from_environment(args.paper_data)
     standing_in = world == "paper" and assets.data is None
@@ -98,7 +99,7 @@ def _estimate(args: argparse.Namespace) -> None:
         model,
         Sizes(world, assets, standing_in=standing_in),
         tflops=SUSTAINED * gpu.tflops if args.tflops is None else args.tflops,
-        price=prices.of(args.judge),
+        price=price,
     )
     facts: dict[str, Any] = {
         "gpu": gpu.name,
@@ -265,6 +266,7 @@ def _print_ratios(model: ModelShape, format: str) -> None:
         print(json.dumps({"model": model.name, "recipes": [vars(row) for row in rows]}, indent=2))
         return
     print(f"{model.name}, 1024² with a reference of 1024², transformer alone")
-    print(f"{'recipe':<48}{'forwards':>9}{'TFLOP':>9}{'of an edit':>12}")
+    print(f"{'recipe':<48}{'forwards':>9}{'TFLOP':>9}{'of an edit':>12}{'goal':>8}")
     for row in rows:
-        print(f"{row.recipe:<48}{row.forwards:>9}{row.flops / 1e12:>9.1f}{row.ratio:>12.4f}")
+        goal = "" if row.goal is None else f"{row.goal:>8.3f}"
+        print(f"{row.recipe:<48}{row.forwards:>9}{row.flops / 1e12:>9.1f}{row.ratio:>12.4f}{goal}")

@@ -10,7 +10,7 @@ All counts are of operations, for one row at a time: a batch costs the sum of it
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, defaultdict
 from functools import partial
 from typing import Any
 
@@ -91,7 +91,7 @@ def transformer_flops(plan: Plan, sizes: Sizes, costs: Costs) -> dict[str, float
         run = unit.source_run
         if run is not None and run.stops:
             stopped[run.steps, costs.deepest(unit), sizes.of(unit.task)] += 1
-    out: Counter[str] = Counter()
+    out: defaultdict[str, float] = defaultdict(float)
     for (recipe, _, mix), pictures in own.items():
         out[recipe] += len(pictures) * mix.mean(partial(costs.own, pictures[0]))
     for (steps, block, mix), count in stopped.items():

@@ -3,7 +3,7 @@
 >>> plan, sizes = make_plan("mini", choose()), Sizes("paper", standing_in=True)
 >>> estimate = make_estimate(plan, model_shape("klein-9b"), sizes, tflops=396, price=price)
 >>> f"{estimate.flops / 1e18:.2f} EFLOP, {estimate.hours:.1f} GPU-hours"
-'6.50 EFLOP, 4.6 GPU-hours'
+'6.49 EFLOP, 4.6 GPU-hours'
 
 Operations are counted on the model's configuration, everything else follows from them and from the
 pictures' sizes. The same cells as their authors ran them stand beside it (protocol 6).
@@ -12,8 +12,7 @@ pictures' sizes. The same cells as their authors ran them stand beside it (proto
 from __future__ import annotations
 
 import tomllib
-from collections import Counter
-from collections.abc import Mapping
+from collections import Counter, defaultdict
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -152,13 +151,11 @@ def make_estimate(
     )
 
 
-def _pictures(
-    plan: Plan, sizes: Sizes, costs: Costs
-) -> tuple[Mapping[str, float], Mapping[str, float]]:
+def _pictures(plan: Plan, sizes: Sizes, costs: Costs) -> tuple[dict[str, float], dict[str, float]]:
     """Recipe → the VAE's operations, and bytes on disk, of its pictures."""
     made: Counter[tuple[str, Mix]] = Counter((p.recipe, sizes.of(p.task)) for p in plan)
-    vae: Counter[str] = Counter()
-    disk: Counter[str] = Counter()
+    vae: defaultdict[str, float] = defaultdict(float)  # captures make no picture
+    disk: defaultdict[str, float] = defaultdict(float)
     for (recipe, mix), count in made.items():
         vae[recipe] += count * mix.mean(costs.decode)
         disk[recipe] += count * mix.mean(lambda size: PNG_BYTES * size.pixels)
