@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import signal
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -39,7 +40,7 @@ def _judge(args: argparse.Namespace) -> None:
             f"there are no pictures to judge in {_folder(args)}; "
             f"`fluxlens run --model {args.model}` makes them"
         )
-    with _made(args) as judge:
+    with _made(args) as judge, _stoppable():
         tally = run_judge(
             judge,
             list(work),
@@ -131,6 +132,16 @@ def _made(args: argparse.Namespace) -> Iterator[Judge]:
             yield claude
 
 
+@contextmanager
+def _stoppable() -> Iterator[None]:
+    """Ctrl-C ends a run as a signal does, without a traceback."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        print("fluxlens: stopped; run it again to go on", file=sys.stderr)
+        raise SystemExit(128 + signal.SIGINT) from None
+
+
 def _workers(args: argparse.Namespace) -> int:
     """How many questions are answered at once: the paper asked Claude ten at a time."""
     usual = {"oracle": os.cpu_count() or 1, "claude": 10}
@@ -158,8 +169,91 @@ def _report(tally: Tally, missing: int, verdicts: Path) -> None:
         )
 
 
+def _disagreements(args: argparse.Namespace) -> None:
+    from fluxlens.judge.disagree import page, show_disagreements
+    from fluxlens.judge.questions import load_questions
+    from fluxlens.study.cells import choose
+    from fluxlens.study.paths import judged
+    from fluxlens.study.world import world_of
+    from fluxlens.tables import read_verdicts
+    from fluxlens.tasks import Assets
+
+    world, data = args.world or world_of(args.model), Assets.from_environment(args.paper_data).data
+    first, second = (read_verdicts(_folder(args) / "verdicts" / name) for name in args.judges)
+    parts = []
+    for need in choose(args.questions, args.family, args.recipe):
+        if need.why in first and need.why in second:
+            question = load_questions()[need.why]
+            items = judged(_folder(args), question, world, data)
+            parts.append(
+                show_disagreements(
+                    first, second, question, items, names=tuple(args.judges), limit=args.limit
+                )
+            )
+    if not parts:
+        raise ValueError(f"no question was answered by both {' and '.join(args.judges)}")
+    title = f"{args.model}: where {' and '.join(args.judges)} differ"
+    args.to.write_text(page(parts, title), encoding="utf-8")
+    print(args.to)
+
+
 def register(commands: Any) -> None:
     """Add the commands to the parser of `fluxlens`."""
+    _register_judge(commands)
+    parser = commands.add_parser(
+        "disagreements",
+        help="a page of the pictures on which two judges differ",
+        description="Writes one HTML page, which needs no network: for each question, the pictures "
+        "on which two judges of a model's study disagree, with what they said.",
+    )
+    parser.add_argument(
+        "judges", nargs=2, metavar="JUDGE", help="two folders of results/<model>/verdicts"
+    )
+    _add_choice(parser)
+    parser.add_argument(
+        "--limit", type=int, default=20, metavar="N", help="at most N a question (default: 20)"
+    )
+    parser.add_argument("--to", type=Path, default=Path("disagreements.html"), help="file to write")
+    parser.set_defaults(run=_disagreements)
+
+
+def _add_choice(parser: argparse.ArgumentParser) -> None:
+    """Options that say which pictures and which questions are meant."""
+    parser.add_argument(
+        "--model", default="mini", help="whose pictures, as `fluxlens run` named it (default: mini)"
+    )
+    parser.add_argument(
+        "--results", type=Path, default=Path("results"), metavar="DIR", help="(default: results)"
+    )
+    parser.add_argument(
+        "--questions",
+        nargs="+",
+        metavar="NAME",
+        help="questions by name, or globs: 'ko_color_*' (default: all 28)",
+    )
+    parser.add_argument(
+        "--family", nargs="+", metavar="NAME", help="only color, style, people, add, remove"
+    )
+    parser.add_argument(
+        "--recipe",
+        nargs="+",
+        metavar="NAME",
+        help="only t2i_lens, color_lens, attention_knockout, i2i_patch",
+    )
+    parser.add_argument(
+        "--world",
+        choices=("paper", "mini"),
+        help="whose tasks (default: mini's for a mini, else the paper's)",
+    )
+    parser.add_argument(
+        "--paper-data",
+        type=Path,
+        metavar="DIR",
+        help="a clone of the authors' repository (default: FLUXLENS_PAPER_DATA)",
+    )
+
+
+def _register_judge(commands: Any) -> None:
     parser = commands.add_parser(
         "judge",
         help="answer the study's questions about its pictures",
@@ -168,12 +262,7 @@ def register(commands: Any) -> None:
         "whenever you like and run it again: what has its verdict is not asked again. Exit code 0: "
         "every picture there is has its verdict.",
     )
-    parser.add_argument(
-        "--model", default="mini", help="whose pictures, as `fluxlens run` named it (default: mini)"
-    )
-    parser.add_argument(
-        "--results", type=Path, default=Path("results"), metavar="DIR", help="(default: results)"
-    )
+    _add_choice(parser)
     parser.add_argument(
         "--judge",
         default="oracle",
@@ -193,21 +282,6 @@ def register(commands: Any) -> None:
         choices=("paper", "blind"),
         default="paper",
         help="the paper's questions, or ours that do not tell what was done (default: paper)",
-    )
-    parser.add_argument(
-        "--questions",
-        nargs="+",
-        metavar="NAME",
-        help="questions by name, or globs: 'ko_color_*' (default: all 28)",
-    )
-    parser.add_argument(
-        "--family", nargs="+", metavar="NAME", help="only color, style, people, add, remove"
-    )
-    parser.add_argument(
-        "--recipe",
-        nargs="+",
-        metavar="NAME",
-        help="only t2i_lens, color_lens, attention_knockout, i2i_patch",
     )
     parser.add_argument(
         "--nulls",
@@ -239,17 +313,6 @@ def register(commands: Any) -> None:
         type=float,
         metavar="USD",
         help="stop before Claude has cost more, earlier runs on these files included",
-    )
-    parser.add_argument(
-        "--world",
-        choices=("paper", "mini"),
-        help="whose tasks (default: mini's for a mini, else the paper's)",
-    )
-    parser.add_argument(
-        "--paper-data",
-        type=Path,
-        metavar="DIR",
-        help="a clone of the authors' repository (default: FLUXLENS_PAPER_DATA)",
     )
     parser.add_argument("--no-progress", dest="progress", action="store_false", help="no bar")
     parser.set_defaults(run=_judge)

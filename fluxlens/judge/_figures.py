@@ -26,15 +26,16 @@ __all__ = ["FigureMatch", "match_figure"]
 
 @dataclass(frozen=True)
 class FigureMatch:
-    """The figure that explains a picture best, and what the other manner leaves unexplained."""
+    """The figure that explains a picture best, and how well each manner explains the picture."""
 
     subject: str
     manner: Manner
     setting: str | None  # None: the studio
     held: str | None
     loss: float
-    other_loss: float  # of the best drawing in the other manner
     empty_loss: float  # of the same place without the figure
+    photo_loss: float  # of the best photograph, with a figure or without
+    illustrated_loss: float  # of the best illustration
 
 
 @lru_cache(maxsize=2)
@@ -149,8 +150,9 @@ def match_figure(picture: Picture) -> FigureMatch:
         else:
             guesses[manner] = _explain(pixels, found.template, found.scene.setting, manner)
     manner = min(MANNERS, key=lambda m: guesses[m].loss)
-    other = guesses[MANNERS[1 - MANNERS.index(manner)]]
     best = guesses[manner]
+    photo, illustrated = (min(guesses[m].loss, guesses[m].empty_loss) for m in MANNERS)
     return FigureMatch(
-        best.subject, manner, best.setting, best.held, best.loss, other.loss, best.empty_loss
-    )
+        best.subject, manner, best.setting, best.held, best.loss, best.empty_loss, photo,
+        illustrated,
+    )  # fmt: skip

@@ -96,15 +96,14 @@ class Look:
     def drawn(self) -> float | None:
         """How far a picture is from a photograph (0) towards a drawing (1); None: cannot tell.
 
-        The best photograph and the best drawing of a figure in its place are put beside it; what
-        each leaves unexplained tells where between the two it lies.
+        The best photograph and the best drawing of a place, with or without a figure, are put
+        beside it; what each leaves unexplained tells where between the two it lies.
         """
         match = match_figure(self._pixels())
-        if match.loss > oracle.LIMITS.figure_error**2:
+        photo, illustrated = np.sqrt([match.photo_loss, match.illustrated_loss])
+        if min(photo, illustrated) > oracle.LIMITS.figure_error:
             return None
-        near, other = np.sqrt([match.loss, match.other_loss])
-        share = float(other / (near + other))
-        return share if match.manner == "illustrated" else 1 - share
+        return float(photo / (photo + illustrated))
 
     @cached_property
     def person(self) -> Person | None:

@@ -22,9 +22,9 @@ import numpy as np
 from tqdm import tqdm
 
 from fluxlens.judge._cases import CASES
+from fluxlens.judge._looks import Look
 from fluxlens.judge.accuracy import spoil
-from fluxlens.judge.base import Request
-from fluxlens.judge.oracle_judge import OracleJudge
+from fluxlens.judge.oracle_judge import verdict_on
 from fluxlens.judge.questions import Question, load_questions
 from fluxlens.mini.world import FREE
 
@@ -52,7 +52,6 @@ def measure(n: int = 200, seed: int = SEED, ways: Iterable[str] = WAYS,
     """A row for each question and way of spoiling: how many of the ``n`` cases ask for a yes, how
     many of these were ``missed``, how many of the others wrongly passed (``false_yes``), and the
     share of verdicts that are wrong (``error``)."""
-    judge = OracleJudge()
     wrong: dict[tuple[str, str, str], list[tuple[bool, bool]]] = {}
     for number, (key, asked) in enumerate(_questions().items()):
         for i in tqdm(range(n), desc=" ".join(key), disable=quiet):
@@ -61,12 +60,14 @@ def measure(n: int = 200, seed: int = SEED, ways: Iterable[str] = WAYS,
             images = {
                 role: drawn.draw(rng.normal(size=FREE)) for role, drawn in case.images.items()
             }
+            references = {r: Look(image) for r, image in images.items() if r.endswith("reference")}
             for way in ways:
-                shown = {role: image if role.endswith("reference") else spoil(image, way, rng)
-                         for role, image in images.items()}  # fmt: skip
+                made = {r: Look(spoil(image, way, rng)) for r, image in images.items()
+                        if r not in references}  # fmt: skip
+                looks = references | made
                 for question in asked:
                     truth = case.yes[question.set, question.counts]
-                    verdict = judge.ask(Request(str(i), question, shown))
+                    verdict = verdict_on(question, looks)
                     found = wrong.setdefault((question.name, question.set, way), [])
                     found.append((truth, bool(verdict.passed)))
     return [_row(*key, found) for key, found in wrong.items()]

@@ -16,15 +16,17 @@ import multiprocessing
 import signal
 import threading
 import zlib
+from collections.abc import Mapping
 from multiprocessing.connection import Connection
 from types import TracebackType
 from typing import Self
 
-from fluxlens.judge._looks import look
+from fluxlens.judge._looks import Look, look
 from fluxlens.judge._rules import CannotTell, rule_of
 from fluxlens.judge.base import JudgeStopped, Request, Verdict
+from fluxlens.judge.questions import Question, Role
 
-__all__ = ["OracleJudge"]
+__all__ = ["OracleJudge", "verdict_on"]
 
 NAME = "oracle"
 
@@ -73,7 +75,15 @@ class OracleJudge:
 def _answer(request: Request) -> Verdict:
     try:
         looks = {role: look(request.images[role]) for role in request.question.images}
-        passed, reason = rule_of(request.question)(looks)
+    except (ValueError, OSError) as error:
+        return Verdict(None, "", model=NAME, error=str(error)[:500])
+    return verdict_on(request.question, looks)
+
+
+def verdict_on(question: Question, looks: Mapping[Role, Look]) -> Verdict:
+    """The verdict on pictures that may have been looked at for another question before."""
+    try:
+        passed, reason = rule_of(question)(looks)
     except CannotTell as why:
         return Verdict(False, f"cannot determine: {why}", model=NAME)
     except (ValueError, OSError) as error:

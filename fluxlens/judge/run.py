@@ -18,6 +18,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextlib import ExitStack
 from dataclasses import dataclass
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -182,8 +183,18 @@ class _Counter:
         else:
             self.tally.judged += 1
             self.tally.passed += verdict.passed
-        self.bar.set_postfix_str(f"${self.tally.cost:.2f}, {self.tally.failed} failed", False)
         self.bar.update()
+        said = f"${self.tally.cost:.2f}, {self.tally.failed} failed{_end(self.bar)}"
+        self.bar.set_postfix_str(said, False)
+
+
+def _end(bar: tqdm[Any]) -> str:
+    """When a run will end if it goes on like this."""
+    rate, left = bar.format_dict["rate"], (bar.total or 0) - bar.n
+    if not rate or left <= 0:
+        return ""
+    end = datetime.now() + timedelta(seconds=left / rate)
+    return f", ends {end:%H:%M}"
 
 
 def _ask_all(
