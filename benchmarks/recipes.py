@@ -12,7 +12,7 @@ import torch
 from PIL import Image
 
 import fluxlens as fl
-from fluxlens._encode import _used_layers
+from fluxlens._encode import used_layers
 
 from .measure import Case
 
@@ -155,9 +155,10 @@ def one_by_one(flux: fl.Flux, ref: Image.Image) -> None:
 
 @torch.no_grad()
 def encode(flux: fl.Flux, whole: bool = False) -> Any:
+    device = flux.device
     if whole:
-        return flux.pipe.encode_prompt(PROMPT, device=flux.device, **flux.pipe_kwargs)
-    return _used_layers(flux, PROMPT)
+        return flux.pipe.encode_prompt(PROMPT, device=device, **flux.pipe_kwargs)
+    return used_layers(flux, PROMPT, device)
 
 
 def picture(side: int, seed: int) -> Image.Image:

@@ -24,19 +24,19 @@ class Stop(Exception):
     """Ends a forward whose rest nobody needs."""
 
 
-def embed(flux: Flux, prompt: str) -> Float[Tensor, "1 tokens width"]:
+def embed(flux: Flux, prompt: str, device: torch.device) -> Float[Tensor, "1 tokens width"]:
     """A prompt's embedding."""
 
     def make() -> Tensor:
         if _listeners(flux.pipe.text_encoder):
-            return flux.pipe.encode_prompt(prompt=prompt, device=flux.device, **flux.pipe_kwargs)[0]
-        return _used_layers(flux, prompt)
+            return flux.pipe.encode_prompt(prompt=prompt, device=device, **flux.pipe_kwargs)[0]
+        return used_layers(flux, prompt, device)
 
     path = flux.max_sequence_length, flux.text_layers
-    return _cached(flux, ("text", prompt, path), flux.pipe.text_encoder, make)
+    return _cached(flux, ("text", prompt, path, device), flux.pipe.text_encoder, make)
 
 
-def _used_layers(flux: Flux, prompt: str) -> Float[Tensor, "1 tokens width"]:
+def used_layers(flux: Flux, prompt: str, device: torch.device) -> Float[Tensor, "1 tokens width"]:
     """The same embedding; what follows the last layer that it reads is not run."""
     encoder = flux.pipe.text_encoder
     # hidden state k as transformers counts: the last is the only one behind the final norm
@@ -54,17 +54,19 @@ def _used_layers(flux: Flux, prompt: str) -> Float[Tensor, "1 tokens width"]:
         for k in set(flux.text_layers)
     ]
     try:
-        flux.pipe.encode_prompt(prompt=prompt, device=flux.device, **flux.pipe_kwargs)
+        flux.pipe.encode_prompt(prompt=prompt, device=device, **flux.pipe_kwargs)
     except Stop:
         pass
     finally:
         for handle in handles:
             handle.remove()
     joined = torch.cat([states[k] for k in flux.text_layers], dim=-1)
-    return joined.to(encoder.dtype).to(flux.device)
+    return joined.to(device=device, dtype=encoder.dtype)
 
 
-def encode(flux: Flux, image: Image.Image) -> Float[Tensor, "1 tokens channels"]:
+def encode(
+    flux: Flux, image: Image.Image, device: torch.device
+) -> Float[Tensor, "1 tokens channels"]:
     """A reference's tokens, resized and encoded as the pipeline does."""
     pipe = flux.pipe
 
@@ -76,10 +78,10 @@ def encode(flux: Flux, image: Image.Image) -> Float[Tensor, "1 tokens channels"]
         pixels = pipe.image_processor.preprocess(
             small, height=height, width=width, resize_mode="crop"
         )
-        return pipe.prepare_image_latents([pixels], 1, None, flux.device, pipe.vae.dtype)[0]
+        return pipe.prepare_image_latents([pixels], 1, None, device, pipe.vae.dtype)[0]
 
     pixels = hashlib.sha256(image.tobytes()).hexdigest()
-    return _cached(flux, ("image", image.size, pixels), pipe.vae, make)
+    return _cached(flux, ("image", image.size, pixels, device), pipe.vae, make)
 
 
 def _cached(flux: Flux, key: Any, module: torch.nn.Module, make: Callable[[], Tensor]) -> Tensor:
@@ -88,7 +90,7 @@ def _cached(flux: Flux, key: Any, module: torch.nn.Module, make: Callable[[], Te
         return make()
     tensors = [*module.parameters(), *module.buffers()]
     weights = len(tensors), sum(0 if t.is_inference() else t._version for t in tensors)
-    key = (*key, str(flux.device), id(module), module.dtype, weights)
+    key = (*key, id(module), module.dtype, weights)
     if key not in flux.cache:
         while len(flux.cache) >= 512 or _bytes(flux.cache) > 2**29:
             flux.cache.pop(next(iter(flux.cache)))

@@ -13,6 +13,7 @@ import platform
 from collections.abc import Iterable, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
+from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -97,7 +98,7 @@ class Flux:
 
     @property
     def device(self) -> torch.device:
-        """Where the pipeline computes."""
+        """Where the pipeline computes; the pipeline walks all its modules to tell."""
         return self.pipe._execution_device
 
     @property
@@ -167,19 +168,13 @@ class Flux:
 
     def record(self, **facts: Any) -> dict[str, Any]:
         """What made an image, as plain data: model, versions, open interventions and `facts`."""
-        versions = {"python": platform.python_version()}
-        for package in ("fluxlens", "torch", "diffusers", "transformers"):
-            try:
-                versions[package] = version(package)
-            except PackageNotFoundError:  # a checkout that is not installed
-                versions[package] = "unknown"
         return {
             "model": self.name,
             "revision": self.revision,
             "dtype": str(self.dtype).removeprefix("torch."),
             "device": str(self.device),
             "attention_backend": self.attention_backend,
-            "versions": versions,
+            "versions": dict(_versions()),
             "interventions": [context.to_json() for context in self.watch.contexts],
             **facts,
         }
@@ -329,6 +324,17 @@ class Flux:
             steps=as_numbers(steps),
             rows=as_numbers(rows),
         )
+
+
+@cache
+def _versions() -> dict[str, str]:
+    versions = {"python": platform.python_version()}
+    for package in ("fluxlens", "torch", "diffusers", "transformers"):
+        try:
+            versions[package] = version(package)
+        except PackageNotFoundError:  # a checkout that is not installed
+            versions[package] = "unknown"
+    return versions
 
 
 def load(

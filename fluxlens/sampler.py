@@ -164,7 +164,7 @@ def _denoise(
     from diffusers.pipelines.flux2 import pipeline_flux2_klein as stock
 
     pipe, device = flux.pipe, flux.device
-    text = torch.cat([embed(flux, row.prompt) for row in rows])
+    text = torch.cat([embed(flux, row.prompt, device) for row in rows])
     text_ids = pipe._prepare_text_ids(text).to(device)
     height, width = rows[0].size
     latents, latent_ids = pipe.prepare_latents(
@@ -179,7 +179,7 @@ def _denoise(
     ids, noise, refs = latent_ids, latents.shape[1], None
     if rows[0].refs:
         refs = torch.cat(
-            [torch.cat([encode(flux, image) for image in row.refs], dim=1) for row in rows]
+            [torch.cat([encode(flux, image, device) for image in row.refs], dim=1) for row in rows]
         )
         shapes = [torch.empty(1, 1, *grid) for grid in rows[0].grids]
         ref_ids = pipe._prepare_image_ids(shapes).repeat(len(rows), 1, 1).to(device)

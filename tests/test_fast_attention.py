@@ -1,18 +1,22 @@
 """Attention without masks equals attention under them, whatever is cut where."""
 
 import json
-from contextlib import nullcontext
+from contextlib import ExitStack, nullcontext
 
 import pytest
+import tiny
 import torch
+from conftest import picture
 from diffusers.models.attention_dispatch import attention_backend, dispatch_attention_fn
 from diffusers.models.transformers import transformer_flux2 as stock_module
 from helpers import PROMPT, final, states, stock
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from torch.utils.flop_counter import FlopCounterMode
 
 import fluxlens as fl
 from fluxlens._attention import Routes
+from fluxlens._drop import Drop
 from fluxlens.knockout import parse_edges
 from fluxlens.layout import Layout, Region, TextTokens
 
@@ -209,3 +213,35 @@ def test_the_stock_dispatch_is_back_afterwards(flux, red):
 def test_an_unknown_way_is_refused(flux):
     with pytest.raises(ValueError, match="'auto' or 'mask'"):
         flux.knockout("ref->text", attention="dense")
+
+
+def test_operations_can_be_counted_without_weights():
+    """On the meta device nothing is computed, and a cut takes out just the pairs that it cuts."""
+    shape = tiny.Shape()
+    pipe = tiny.build(shape)
+    flux = fl.Flux(pipe, max_sequence_length=40, text_layers=(1, 2), default_size=96)
+    layout = flux.layout(PROMPT, picture(96, 96))
+    pipe.transformer.to("meta")
+
+    def flops(*contexts):
+        text, joint = torch.empty(1, 40, 32, device="meta"), torch.empty(1, 72, 16, device="meta")
+        ids = {"txt_ids": torch.zeros(40, 4), "img_ids": torch.zeros(72, 4)}
+        run = flux.watch.batch(layout, rows=(0,), total=1, steps=1)
+        with ExitStack() as stack:
+            for context in (*contexts, run):
+                stack.enter_context(context)
+            counter = stack.enter_context(FlopCounterMode(display=False))
+            time = torch.empty(1, device="meta")
+            pipe.transformer(joint, text, time, **ids, return_dict=False)
+        return counter.get_total_flops()
+
+    plain, width = flops(), shape.heads * shape.head_dim
+    all_but_last = flux.blocks[:-1]
+    cut = flops(flux.knockout("ref->image", blocks=all_but_last))
+    assert plain - cut == 4 * width * 36 * 36 * len(all_but_last)
+    content = len(layout.positions("text[content]"))
+    cut = flops(flux.knockout("ref->text[content]", blocks=all_but_last))
+    assert plain - cut == 4 * width * 36 * content * len(all_but_last)
+    last = flops(flux.knockout("ref->image", blocks=flux.blocks[-1]))
+    assert plain - last == 4 * width * (112 * 112 - 36 * 76)
+    assert flops(Drop(flux, flux.blocks[2:], None, None)) < 0.85 * plain

@@ -10,7 +10,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 import fluxlens as fl
 from fluxlens._drop import Drop
-from fluxlens._encode import _used_layers, embed
+from fluxlens._encode import embed, used_layers
 
 few = settings(
     max_examples=6,
@@ -163,6 +163,6 @@ def test_layers_that_are_not_read_are_not_run(folders, monkeypatch, layers):
     for module in never:
         monkeypatch.setattr(module, "forward", None)
     with torch.no_grad():
-        assert torch.equal(_used_layers(flux, PROMPT), whole)
-        assert torch.equal(embed(flux, PROMPT), whole)
+        assert torch.equal(used_layers(flux, PROMPT, flux.device), whole)
+        assert torch.equal(embed(flux, PROMPT, flux.device), whole)
     assert not any(m._forward_hooks for m in (encoder.model.norm, encoder.model.embed_tokens))
