@@ -1,4 +1,4 @@
-"""The README's picture: mini's drawn world, one task of each family (drawings, no model's output).
+"""The README's picture: mini under the lens and the knockouts, the study's first task of each family.
 
 $ python -m tools.hero
 """
@@ -9,45 +9,41 @@ from pathlib import Path
 import numpy as np
 from matplotlib.figure import Figure
 
-from fluxlens.mini.cast import TEST_PEOPLE
-from fluxlens.mini.scenes import Scene
-from fluxlens.mini.world import (
-    COLORS,
-    FREE,
-    NO_FREE,
-    add_edit,
-    color_edit,
-    people_edit,
-    remove_edit,
-    style_edit,
-)
+import fluxlens as fl
+from fluxlens.tasks import mini_tasks, reference_image
 
 TARGET = Path(__file__).parent.parent / "book" / "images" / "hero.png"
-EDITS = (
-    color_edit("mug", COLORS["red"]),
-    style_edit("fox", "playing in snow", "illustrated"),
-    people_edit(TEST_PEOPLE["04"], "standing_foggy_beach"),
-    add_edit(Scene("harbor", "dusk", 5, 1), "guitar"),
-    remove_edit(Scene("street", "noon", 7, 0), "traffic cone", 1),
-)
+FAMILIES = ("color", "style", "people", "add", "remove")
 
 
 def main() -> None:
-    """Draw the picture and replace the old one."""
-    figure = Figure(figsize=(10, 4.4), facecolor="white", layout="constrained")
-    axes = figure.subplots(2, len(EDITS))
-    rng = np.random.default_rng(1)
-    for column, edit in enumerate(EDITS):
-        pictures = edit.reference.draw(rng.normal(size=FREE) * 0.3), edit.result.draw(NO_FREE)
-        for row, picture in enumerate(pictures):
-            axes[row, column].imshow(np.asarray(picture), interpolation="lanczos")
-            axes[row, column].set(xticks=[], yticks=[])
-        words = edit.prompt.split()
+    """Make the pictures, draw them side by side and replace the old file."""
+    flux = fl.load("mini")
+    tasks = [mini_tasks(family)[0] for family in FAMILIES]
+    row = (
+        [task.instruction for task in tasks],
+        [reference_image(task) for task in tasks],
+        [task.noise_seed for task in tasks],
+    )
+    rows = {
+        "reference": row[1],
+        "edit": flux.edit(*row),
+        "lens on the\ntext tokens": fl.t2i_lens(flux, *row).images,
+        "ref→text cut": fl.attention_knockout(flux, *row, cut="ref->text").images,
+        "ref→image cut": fl.attention_knockout(flux, *row, cut="ref->image").images,
+    }
+    figure = Figure(figsize=(10, 9.8), facecolor="white", layout="constrained")
+    axes = figure.subplots(len(rows), len(tasks))
+    for y, (name, pictures) in enumerate(rows.items()):
+        for x, picture in enumerate(pictures):
+            axes[y, x].imshow(np.asarray(picture), interpolation="lanczos")
+            axes[y, x].set(xticks=[], yticks=[])
+        axes[y, 0].set_ylabel(name, fontsize=12)
+    for x, task in enumerate(tasks):
+        words = task.instruction.split()
         half = -(-len(words) // 2)
         title = " ".join(words[:half]) + "\n" + " ".join(words[half:])
-        axes[1, column].set_title(title, fontsize=9, style="italic")
-    axes[0, 0].set_ylabel("reference")
-    axes[1, 0].set_ylabel("what is asked for")
+        axes[0, x].set_title(title, fontsize=11, style="italic")
     buffer = io.BytesIO()
     figure.savefig(buffer, dpi=80, format="png", metadata={"Software": None})
     TARGET.parent.mkdir(exist_ok=True)

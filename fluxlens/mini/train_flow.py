@@ -117,4 +117,6 @@ def train_flow(stage: str, work: Path, data: Latents) -> Flux2Transformer2DModel
                 optimizer.step()
             run.report(**{"edit" if edit else "text": loss.item()})
     model.load_state_dict(run.averaged)
+    # It has learned from whitened embeddings; from here on it whitens them itself.
+    model.context_embedder.weight.data @= data.whitening
     return model.eval()
