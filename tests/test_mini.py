@@ -227,3 +227,15 @@ def test_the_binding_block_is_the_first_that_is_not_told_from_the_best(
 ) -> None:
     names = [f"double.{n}" for n in range(len(rates))]
     assert choose(dict(zip(names, rates, strict=True)), 40) == block
+
+
+def test_whitening_brings_weak_directions_up_and_blows_nothing_up() -> None:
+    torch.manual_seed(0)
+    strengths = torch.tensor([10.0, 1.0, 0.1, 1e-6])
+    text = torch.randn(50, 20, 4) * strengths
+    white = text @ latents.whitening(text)
+    strong, middle, weak, nothing = white.flatten(0, 1).std(dim=0).tolist()
+    assert strong == pytest.approx(1, abs=0.05)
+    assert middle > strong / 2
+    assert weak > 10 * strong * strengths[2] / strengths[0]
+    assert nothing < 1e-3

@@ -1,4 +1,4 @@
-"""The README's picture: mini under the lens and the knockouts, the study's first task of each family.
+"""The README's picture: mini under the instruments, on the study's first task of each family.
 
 $ python -m tools.hero
 """
