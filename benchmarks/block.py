@@ -6,7 +6,7 @@ and two pictures of 4096. At full size a call takes a minute on a few cores and 
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from math import isqrt
 from typing import Any
@@ -34,8 +34,8 @@ def layout_of(tokens: int, text: int = 512, content: int = 12) -> Layout:
     return Layout(1, text, (side, side), ((side, side),), (TextTokens("", text, words, template),))
 
 
-def block_of(kind: str, dtype: torch.dtype) -> Callable[..., Any]:
-    """A block and its random inputs, as a function of the mask and of how many rows are kept."""
+def block_of(kind: str, dtype: torch.dtype, lengths: Sequence[int]) -> Callable[..., Any]:
+    """A block and random inputs of each length, as a function of the length and of the mask."""
     torch.manual_seed(0)
     single = kind == "single"
     made = stock.Flux2SingleTransformerBlock if single else stock.Flux2TransformerBlock
@@ -45,16 +45,14 @@ def block_of(kind: str, dtype: torch.dtype) -> Callable[..., Any]:
     for parameter in block.parameters():
         torch.nn.init.normal_(parameter, std=0.02)
 
-    inputs: dict[int, tuple[torch.Tensor, tuple[torch.Tensor, torch.Tensor]]] = {}
+    joints = {length: torch.randn(1, length, WIDTH, dtype=dtype) for length in lengths}
+    rotary = torch.randn(2, max(lengths), HEAD)
     moment = torch.randn(1, WIDTH * (3 if single else 6), dtype=dtype) * 0.1
 
     @torch.no_grad()
     def run(length: int, text: int, mask: Any = None) -> Any:
-        if length not in inputs:
-            rotary = torch.randn(2, length, HEAD)
-            inputs[length] = torch.randn(1, length, WIDTH, dtype=dtype), (rotary[0], rotary[1])
-        joint, rotary_pair = inputs[length]
-        more = {"image_rotary_emb": rotary_pair, "joint_attention_kwargs": {"attention_mask": mask}}
+        joint, angles = joints[length], (rotary[0, :length], rotary[1, :length])
+        more = {"image_rotary_emb": angles, "joint_attention_kwargs": {"attention_mask": mask}}
         if single:
             return block(joint, None, moment, **more)
         return block(joint[:, text:], joint[:, :text], moment, moment, **more)
@@ -65,8 +63,8 @@ def block_of(kind: str, dtype: torch.dtype) -> Callable[..., Any]:
 def cases(kind: str, tokens: int, dtype: torch.dtype) -> list[Case]:
     """The block plain, under each cut with and without a mask, and without the reference."""
     layout = layout_of(tokens)
-    block, text = block_of(kind, dtype), layout.text
-    length, without = layout.length, layout.without_refs().length
+    text, length, without = layout.text, layout.length, layout.without_refs().length
+    block = block_of(kind, dtype, [length, without])
 
     def free(routes: Routes) -> None:
         with installed():

@@ -123,6 +123,7 @@ class Knockout(Context):
         check_attention(self.flux)
         bound = super().__enter__()
         self.because = self._forced = self._force()
+        self._layout = None
         self._dispatch.enter_context(installed())
         return bound
 
@@ -134,7 +135,7 @@ class Knockout(Context):
         for edge in self.edges:
             for region in edge:
                 run.layout.take(local).mask(region)
-        same = (run.layout, local) == (self._layout, self._rows) if self._layout else False
+        same = self._layout == run.layout and self._rows == local
         kept = self._made.items() if same else ()
         self._made = {key: made for key, made in kept if not isinstance(made[0], Tensor)}
         self._layout, self._rows = run.layout, local
@@ -149,7 +150,8 @@ class Knockout(Context):
             existing = joint.get("attention_mask")
             text, hidden = kwargs["encoder_hidden_states"], kwargs["hidden_states"]
             length = hidden.shape[1] + (0 if text is None else text.shape[1])
-            only = _IMAGE if last and unread_behind(self.flux) else None
+            masked = self._forced or isinstance(existing, Tensor)
+            only = _IMAGE if last and not masked and unread_behind(self.flux) else None
             key = id(existing), length, only, hidden.device
             if key not in self._made:
                 # kept beside what it was made from, whose id then stays its own

@@ -164,7 +164,10 @@ def _denoise(
     from diffusers.pipelines.flux2 import pipeline_flux2_klein as stock
 
     pipe, device = flux.pipe, flux.device
-    text = torch.cat([embed(flux, row.prompt, device) for row in rows])
+    prompts = {
+        prompt: embed(flux, prompt, device) for prompt in dict.fromkeys(r.prompt for r in rows)
+    }
+    text = torch.cat([prompts[row.prompt] for row in rows])
     text_ids = pipe._prepare_text_ids(text).to(device)
     height, width = rows[0].size
     latents, latent_ids = pipe.prepare_latents(
@@ -178,9 +181,9 @@ def _denoise(
     )
     ids, noise, refs = latent_ids, latents.shape[1], None
     if rows[0].refs:
-        refs = torch.cat(
-            [torch.cat([encode(flux, image, device) for image in row.refs], dim=1) for row in rows]
-        )
+        images = {id(image): image for row in rows for image in row.refs}
+        encoded = {key: encode(flux, image, device) for key, image in images.items()}
+        refs = torch.cat([torch.cat([encoded[id(i)] for i in row.refs], dim=1) for row in rows])
         shapes = [torch.empty(1, 1, *grid) for grid in rows[0].grids]
         ref_ids = pipe._prepare_image_ids(shapes).repeat(len(rows), 1, 1).to(device)
         ids = torch.cat([latent_ids, ref_ids], dim=1)

@@ -13,7 +13,7 @@ from fluxlens._drop import Drop
 from fluxlens._encode import embed, used_layers
 
 few = settings(
-    max_examples=6,
+    max_examples=4,
     deadline=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
@@ -117,16 +117,16 @@ def test_rows_that_start_equal_start_once(every, red, blue, data):
 
     def patch(n):
         return fl.i2i_patch(
-            every, PROMPT, red, targets[n], (0, 1), tokens=tokens[n], block=block[n], steps=2
+            every, PROMPT, red, targets[n], (0, 1), tokens=tokens[n], block=block[n], steps=1
         )
 
     made = fl.i2i_patch(
-        every, PROMPT, red, targets, [(0, 1)] * 3, tokens=tokens, block=block, steps=2,
+        every, PROMPT, red, targets, [(0, 1)] * 3, tokens=tokens, block=block, steps=1,
         baselines=True,
     )  # fmt: skip
     for n in range(3):
         assert close(made.image[n], patch(n).image)
-        assert close(made.target[n], every.edit(PROMPT, targets[n], seed=1, steps=2))
+        assert close(made.target[n], every.edit(PROMPT, targets[n], seed=1, steps=1))
 
 
 def test_a_patched_run_starts_late(flux, red, blue, monkeypatch):
