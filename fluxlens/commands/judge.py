@@ -179,20 +179,23 @@ def _disagreements(args: argparse.Namespace) -> None:
     from fluxlens.tasks import Assets
 
     world, data = args.world or world_of(args.model), Assets.from_environment(args.paper_data).data
-    first, second = (read_verdicts(_folder(args) / "verdicts" / name) for name in args.judges)
+    one, two = args.judges
+    first, second = (read_verdicts(_folder(args) / "verdicts" / name) for name in (one, two))
+    blind = all(name.endswith("-blind") for name in (one, two))
+    questions = load_questions("blind" if blind else "paper")
     parts = []
     for need in choose(args.questions, args.family, args.recipe):
         if need.why in first and need.why in second:
-            question = load_questions()[need.why]
+            question = questions[need.why]
             items = judged(_folder(args), question, world, data)
             parts.append(
                 show_disagreements(
-                    first, second, question, items, names=tuple(args.judges), limit=args.limit
+                    first, second, question, items, names=(one, two), limit=args.limit
                 )
             )
     if not parts:
-        raise ValueError(f"no question was answered by both {' and '.join(args.judges)}")
-    title = f"{args.model}: where {' and '.join(args.judges)} differ"
+        raise ValueError(f"no question was answered by both {one} and {two}")
+    title = f"{args.model}: where {one} and {two} differ"
     args.to.write_text(page(parts, title), encoding="utf-8")
     print(args.to)
 

@@ -139,7 +139,7 @@ def _figure(rng: Rng, subject: str, phrase: str, manner: Manner) -> Drawn:
     if rng.random() < 0.5:
         return figure
     other: Manner = "photo" if manner == "illustrated" else "illustrated"
-    return Mixture(figure, Figure(subject, other, phrase), rng.uniform(0.05, 0.25))
+    return Mixture(figure, Figure(subject, other, phrase), rng.uniform(0.05, 0.2))
 
 
 def _style(rng: Rng, before: Manner) -> tuple[str, Drawn, Drawn, bool]:

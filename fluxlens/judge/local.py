@@ -54,12 +54,11 @@ class LocalJudge:
         """Answer one question; a reply that holds no verdict is a failure that quotes it."""
         with self._lock:
             text, read, written = self._generate(_messages(request))
-        counts = {"input_tokens": read, "output_tokens": written}
         try:
             passed, reason = parse_reply(text.strip())
         except ReplyError as error:
-            return Verdict(None, "", model=self.name, error=str(error), **counts)
-        return Verdict(passed, reason, model=self.name, **counts)
+            return Verdict(None, "", self.name, read, written, error=str(error))
+        return Verdict(passed, reason, self.name, read, written)
 
     def _generate(self, messages: list[dict[str, Any]]) -> tuple[str, int, int]:
         """The reply, and how many tokens were read and written."""
