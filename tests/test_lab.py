@@ -170,6 +170,14 @@ def test_only_what_a_recipe_reads_is_offered(panel, flux):
     }
 
 
+def test_the_slider_marks_where_the_bindings_live(panel, flux):
+    marked = {value: label.removeprefix(value) for label, value in panel.place.options}
+    wanted = dict.fromkeys(flux.blocks, "")
+    wanted[flux.binding.style] += " ▲ style"
+    wanted[flux.binding.color] += " ▲ color"
+    assert marked == wanted
+
+
 def test_an_error_is_words_in_the_panel_and_the_next_run_is_fine(panel):
     panel.prompt.value, panel.tokens.value = "", "content"
     panel.button.click()

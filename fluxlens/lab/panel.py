@@ -57,7 +57,7 @@ class Picker:
         self.number = widgets.BoundedIntText(0, max=2**31 - 1, description="drawing", **WIDE)
         self.another = widgets.Button(description="another", icon="refresh")
         self.file = widgets.FileUpload(accept="image/*", description="choose a file")
-        self.preview = widgets.HTML()
+        self.preview = widgets.HTML(layout={"margin": "0 0 0 6.5rem"})
         self.rows = {
             "color": self.color,
             "drawing": widgets.VBox([self.family, widgets.HBox([self.number, self.another])]),
@@ -151,7 +151,7 @@ class Panel:
             ],
             layout={"flex": "1 1 20rem", "max_width": "30rem"},
         )
-        self.output.layout = {"flex": "2 1 20rem"}
+        self.output.layout = {"flex": "2 1 20rem", "margin": "0 1rem"}
         return widgets.HBox([controls, self.output], layout={"flex_flow": "row wrap"})
 
     def _repr_mimebundle_(self, **kwargs: Any) -> Any:
@@ -169,10 +169,10 @@ class Panel:
     def _set_recipe(self) -> None:
         """Offer what the chosen recipe reads, its slider where the recipe has it by default."""
         name, recipe = self.recipe.value, RECIPES[self.recipe.value]
-        bound = {self.flux.binding.style: "style", self.flux.binding.color: "color"}
+        bound = [(self.flux.binding.style, " ▲ style"), (self.flux.binding.color, " ▲ color")]
         with self._hold():
             self.place.options = [
-                (f"{place} ▲ binds {bound[place]}" if place in bound else place, place)
+                (place + "".join(mark for block, mark in bound if block == place), place)
                 for place in places(self.flux, name)
             ]
             self.place.value = default_place(self.flux, name)
@@ -231,4 +231,5 @@ class Panel:
         names = list(answer.pictures)
         shown = grid({"": list(answer.pictures.values())}, names, caption=caption, scale=2).html
         warned = "".join(_said(words, alert=True) for words in answer.warnings)
-        return f'<div role="status">{shown}</div>{warned}<code>{escape(answer.call)}</code>'
+        centred = f'<div role="status" style="text-align:center">{shown}</div>'
+        return f"{centred}{warned}<code>{escape(answer.call)}</code>"
