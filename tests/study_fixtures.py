@@ -9,7 +9,7 @@ import tiny
 from study_tools import SHAPE
 
 import fluxlens as fl
-from fluxlens.study.cells import EXTRAS, choose
+from fluxlens.study.cells import choose
 from fluxlens.study.plan import Plan, make_plan
 
 
@@ -27,4 +27,4 @@ def small(folder) -> fl.Flux:
 @pytest.fixture(scope="session")
 def plan() -> Plan:
     """Every recipe and both binding blocks: colours, and the style family with its twins."""
-    return make_plan("mini", choose(families=["color", "style"], extras=EXTRAS), limit=2)
+    return make_plan("mini", choose(families=["color", "style"], extras=["nulls"]), limit=2)

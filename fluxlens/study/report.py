@@ -12,7 +12,10 @@ from typing import Any
 
 from fluxlens.study.pictures import RECIPES, Picture
 from fluxlens.study.plan import Plan
+from fluxlens.study.released import released
 from fluxlens.study.run import Summary
+from fluxlens.study.shapes import model_shape
+from fluxlens.study.sizes import Sizes
 
 __all__ = ["plan_json", "plan_text", "summary_text"]
 
@@ -48,7 +51,17 @@ def plan_json(plan: Plan) -> dict[str, Any]:
         "sources": len(sources),
         "readers": len(readers),
         "captures": plan.counts().get("capture", (0, 0))[1],
+        "released": _released(plan),
         "runs": runs,
+    }
+
+
+def _released(plan: Plan) -> dict[str, int]:
+    """What the authors' drivers would call for the same cells, whatever the model and the sizes."""
+    cells = list(released(plan, Sizes("paper", standing_in=True), model_shape("klein-9b")))
+    return {
+        "calls": sum(cell.calls for cell in cells),
+        "forwards": sum(cell.edit_forwards + cell.generation_forwards for cell in cells),
     }
 
 
@@ -76,6 +89,8 @@ def plan_text(plan: Plan) -> str:
         f"  {'in all':<19} {'':<20} {found['pictures']:>8,} {found['forwards']:>9,}",
         f"  {found['sources']:,} source runs serve {found['readers']:,} lenses and patches; every "
         "baseline is made once, every prompt and reference encoded once",
+        f"  as the authors' released drivers make these cells: {found['released']['calls']:,} "
+        f"calls, {found['released']['forwards']:,} forwards",
     ]
     return "\n".join(lines)
 

@@ -2,7 +2,7 @@
 
 >>> flux = fl.load("mini")
 >>> run(flux, make_plan("mini", choose(families=["color"]), limit=8), "results").made
-144
+88
 
 Run it again and it makes only what is missing; a killed run loses the run of the model that was in
 flight. Notebooks call this for what their figures lack, and read the rest.
@@ -29,7 +29,7 @@ from fluxlens.tasks import Assets, require
 if TYPE_CHECKING:
     from fluxlens.models import Flux
 
-__all__ = ["DEFAULTS", "Failure", "Settings", "Summary", "Work", "run"]
+__all__ = ["DEFAULTS", "Failure", "Settings", "Summary", "Work", "conduct", "run"]
 
 IN_A_ROW = 3  # batches that fail one after another: then it is not the batches
 
