@@ -18,7 +18,7 @@ from fluxlens.study.costs import Costs, transformer_flops
 from fluxlens.study.estimate import gpus, make_estimate
 from fluxlens.study.flops import Flops
 from fluxlens.study.plan import make_plan
-from fluxlens.study.shapes import model_shape
+from fluxlens.study.shapes import configurations, model_shape
 from fluxlens.study.sizes import FILE, Size, Sizes, patches, table
 from fluxlens.tasks import FAMILIES, Assets, mini_tasks
 
@@ -218,13 +218,30 @@ def test_the_command_says_it_in_a_table(capsys, monkeypatch):
     assert "H200-hours" not in out  # those were of the 9B model
 
 
-def test_parts_and_models_folders_and_other_tables(capsys, folders):
-    words = ["--model", str(folders["two-three"]), "--world", "mini", "--family", "color"]
-    code, out, _ = run(capsys, *words, "--limit", "2", "--format", "json")
+def test_a_folder_is_priced_by_its_configurations_alone(capsys, tmp_path):
+    small = {"num_layers": 2, "num_single_layers": 3, "num_attention_heads": 2,
+             "attention_head_dim": 16}  # fmt: skip
+    config = configurations()["klein-4b"]
+    config["transformer"] |= small
+    for part in ("transformer", "text_encoder", "vae"):
+        (tmp_path / part).mkdir()
+        (tmp_path / part / "config.json").write_text(json.dumps(config.get(part, {})))
+    (tmp_path / "fluxlens.json").write_text(json.dumps({"name": "small", "text_layers": [1, 2]}))
+    words = ["--model", str(tmp_path), "--world", "mini", "--family", "color", "--limit", "2"]
+    code, out, _ = run(capsys, *words, "--format", "json")
     found = json.loads(out)
-    assert (code, found["model"], found["sizes"]) == (0, "tiny-2-3", "tasks")
+    assert (code, found["model"], found["sizes"]) == (0, "small", "tasks")
     assert found["judge_calls"] == 2 + 4 * 2 + 3 * 2
-    assert 0 < found["total_flops"] < 1e12
+    work = {line["recipe"]: line["transformer_flops"] for line in found["recipes"]}
+    assert 0 < work["color_lens"] < work["edit"] < work["attention_knockout"]
+    (tmp_path / "vae" / "config.json").unlink()
+    code, _, err = run(capsys, *words)
+    assert code == 1
+    assert "config.json cannot be read" in err
+
+
+def test_other_tables(capsys, monkeypatch):
+    monkeypatch.delenv("FLUXLENS_PAPER_DATA", raising=False)
     code, out, _ = run(capsys, "--model", "klein-9b", "--ratios", "--format", "json")
     assert code == 0
     assert json.loads(out)["recipes"][0]["ratio"] == 1
