@@ -20,7 +20,7 @@ from fluxlens.mini.world import UNDYED
 
 __all__ = ["Answer", "CannotTell", "Rule", "rule_of"]
 
-MORE_DRAWN = 0.25  # how much nearer to a drawing is visibly nearer; from photograph to drawing is 1
+MORE_DRAWN = 0.25  # how much nearer to a drawing is visibly so; photograph 0, drawing 1
 HEAD = ("skin", "face", "hair", "hair_color", "eyewear", "facial_hair")
 SAME_HEAD = 5  # of these attributes, for one person recognized again
 
