@@ -89,7 +89,8 @@ def _work(args: argparse.Namespace) -> tuple[Work, int]:
     from fluxlens.tasks import Assets
 
     data = Assets.from_environment(args.paper_data).data
-    known, work, missing = load_questions(args.set), {}, 0
+    known, missing = load_questions(args.set), 0
+    work: Work = {}
     for need in choose(args.questions, args.family, args.recipe):
         question = known[need.why]
         asked = [(question, judged)]
@@ -98,9 +99,10 @@ def _work(args: argparse.Namespace) -> tuple[Work, int]:
         for one, find in asked:
             found = find(_folder(args), question, args.world, data)
             chosen = list(found.items())[: args.limit]
-            there = {id: images for id, images in chosen if all(map(Path.exists, images.values()))}
-            work[one] = there
-            missing += len(chosen) - len(there)
+            work[one] = {
+                id: images for id, images in chosen if all(map(Path.exists, images.values()))
+            }
+            missing += len(chosen) - len(work[one])
     return work, missing
 
 
