@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+from collections import Counter
 from dataclasses import replace
 
 import numpy as np
@@ -266,6 +267,26 @@ def test_a_cell_run_after_another_reads_what_is_there(small, tmp_path, forwards)
     then = run(small, whole, tmp_path / "by turns", QUIET)
     assert then.kept == len(first)
     assert equal(all_levels(then.folder), all_levels(at_once.folder))
+
+
+def test_prompts_and_references_are_encoded_once(folder, tmp_path, monkeypatch):
+    flux = fl.load(folder)
+    encoded: Counter[str] = Counter()
+    for name in ("encode_prompt", "prepare_image_latents"):
+        method = getattr(flux.pipe, name)
+
+        def counted(*args, name=name, method=method, **kwargs):
+            encoded[name] += 1
+            return method(*args, **kwargs)
+
+        monkeypatch.setattr(flux.pipe, name, counted)
+    cells = ["i2i_unc_color_text_lens", "i2i2i_color_text_padding", "ko_color_ref_to_image"]
+    plan = make_plan("mini", choose(cells), limit=3)
+    run(flux, plan, tmp_path, replace(QUIET, tokens=500))  # two rows a batch
+    assert encoded == {
+        "encode_prompt": len(plan.prompts),
+        "prepare_image_latents": len(plan.references),
+    }
 
 
 def test_sweeps_share_one_source_run(small, tmp_path, forwards):

@@ -88,7 +88,7 @@ def plan_text(plan: Plan) -> str:
     lines += [
         f"  {'in all':<19} {'':<20} {found['pictures']:>8,} {found['forwards']:>9,}",
         f"  {found['sources']:,} source runs serve {found['readers']:,} lenses and patches; every "
-        "baseline is made once, every prompt and reference encoded once",
+        "baseline is made once, and what is encoded is kept while there is room",
         f"  as the authors' released drivers make these cells: {found['released']['calls']:,} "
         f"calls, {found['released']['forwards']:,} forwards",
     ]

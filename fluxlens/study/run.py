@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 
 __all__ = ["DEFAULTS", "Failure", "Settings", "Summary", "Work", "conduct", "run"]
 
+SHOWN = 300  # letters of an error
 IN_A_ROW = 3  # batches that fail one after another: then it is not the batches
 
 
@@ -101,12 +102,12 @@ class Work:
         """Put a batch at the end of the queue, or give it up if it failed before."""
         self._in_a_row += 1
         if batch.name in self._tried:
-            self.failures.append(Failure(batch.name, error))
+            self.failures.append(Failure(batch.name, error[:SHOWN]))
         else:
             self._tried.add(batch.name)
             self.todo.append(batch)
         if self._in_a_row >= IN_A_ROW and len(self._tried) >= IN_A_ROW:
-            self.stopped = f"{self._in_a_row} batches in a row failed, the last with {error}"
+            self.stopped = f"{self._in_a_row} batches in a row failed, the last with {error[:SHOWN]}"
 
 
 def run(

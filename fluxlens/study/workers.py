@@ -10,8 +10,8 @@ cluster it is a folder that all machines share.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -50,15 +50,20 @@ class Worker:
         if self.threads is not None:
             torch.set_num_threads(self.threads)
         flux = fl.load(self.model, **self.loading)
-        store = Store(model_folder(self.results, flux.name))
+        self.store = Store(model_folder(self.results, flux.name))
         references = References(self.settings.assets)
-        self.maker = Maker(flux, store, references, self.settings.remake)
+        self.maker = Maker(flux, self.store, references, self.settings.remake)
         return flux.record(), facts_of(flux)
 
     def make(self, batch: Batch) -> list[Made]:
         if not hasattr(self, "maker"):
             self.load()
         return list(self.maker.make(batch))
+
+    def close(self) -> None:
+        """Leave nothing behind but pictures."""
+        if hasattr(self, "store"):
+            self.store.clean()
 
 
 def run_with_workers(
@@ -79,7 +84,8 @@ def run_with_workers(
         import ray
     except ImportError:
         raise ValueError(
-            "several workers need Ray: pip install 'fluxlens[ray]', or leave --workers at 1"
+            "several workers need Ray: pip install -c constraints.txt -e '.[ray]', or leave "
+            "--workers at 1"
         ) from None
     if workers < 1:
         raise ValueError(f"there is at least one worker, not {workers}")
@@ -90,42 +96,58 @@ def run_with_workers(
         options, threads = _share(ray, workers, loading.get("device"))
         actor = ray.remote(**options)(Worker)
 
-        def start() -> Any:
-            return actor.remote(model, loading, results, settings, threads)
-
-        first = start()
+        team = _Team(ray, lambda: actor.remote(model, loading, results, settings, threads))
         try:
-            record, facts = ray.get(first.load.remote())
+            record, facts = ray.get(team.idle[0].load.remote())
         except ray.exceptions.RayTaskError as error:
             raise error.cause from None
+        except ray.exceptions.RayError as error:
+            raise ValueError(f"a worker died while it loaded {model}: {error}") from None
+        team.wanted = workers
         store = Store(model_folder(results, facts.name))
-
-        def work_off(work: Work) -> None:
-            idle = [first, *(start() for _ in range(workers - 1))]
-            running: dict[Any, tuple[Any, Batch]] = {}
-            while True:
-                while idle and (batch := work.next()):
-                    hand = idle.pop()
-                    running[hand.make.remote(batch)] = hand, batch
-                if not running:
-                    return
-                (ready,), _ = ray.wait(list(running), num_returns=1)
-                hand, batch = running.pop(ready)
-                try:
-                    pieces = ray.get(ready)
-                except ray.exceptions.RayActorError:
-                    work.failed(batch, "the worker died")
-                    hand = start()
-                except ray.exceptions.RayTaskError as error:
-                    work.failed(batch, f"{type(error.cause).__name__}: {error.cause}")
-                else:
-                    work.done()
-                    for made in pieces:
-                        work.report(made)
-                idle.append(hand)
-
         references = References(settings.assets)
-        return conduct(record, facts, plan, store, references, settings, work_off)
+        return conduct(record, facts, plan, store, references, settings, team.work_off)
+
+
+class _Team:
+    """Workers, the first of them at once and the others with the first piece of work."""
+
+    def __init__(self, ray: Any, start: Callable[[], Any]) -> None:
+        self.ray, self.start, self.wanted = ray, start, 1
+        self.idle = [start()]
+        self.running: dict[Any, tuple[Any, Batch]] = {}
+
+    def work_off(self, work: Work) -> None:
+        """Hand out batches until all are done or given up."""
+        more = min(self.wanted, len(work.todo)) - len(self.idle)
+        self.idle += [self.start() for _ in range(more)]
+        while True:
+            while self.idle and (batch := work.next()):
+                worker = self.idle.pop()
+                self.running[worker.make.remote(batch)] = worker, batch
+            if not self.running:
+                break
+            self._collect(work)
+        for worker in self.idle:
+            with suppress(self.ray.exceptions.RayError):
+                self.ray.get(worker.close.remote())
+
+    def _collect(self, work: Work) -> None:
+        """Wait for the next batch to end, well or badly."""
+        (ready,), _ = self.ray.wait(list(self.running), num_returns=1)
+        worker, batch = self.running.pop(ready)
+        try:
+            pieces = self.ray.get(ready)
+        except self.ray.exceptions.RayTaskError as error:
+            work.failed(batch, f"{type(error.cause).__name__}: {error.cause}")
+        except self.ray.exceptions.RayError:
+            work.failed(batch, "its worker died")
+            worker = self.start()
+        else:
+            work.done()
+            for made in pieces:
+                work.report(made)
+        self.idle.append(worker)
 
 
 @contextmanager
