@@ -100,14 +100,15 @@ class Work:
 
     def failed(self, batch: Batch, error: str) -> None:
         """Put a batch at the end of the queue, or give it up if it failed before."""
+        error = error[:SHOWN]
         self._in_a_row += 1
         if batch.name in self._tried:
-            self.failures.append(Failure(batch.name, error[:SHOWN]))
+            self.failures.append(Failure(batch.name, error))
         else:
             self._tried.add(batch.name)
             self.todo.append(batch)
         if self._in_a_row >= IN_A_ROW and len(self._tried) >= IN_A_ROW:
-            self.stopped = f"{self._in_a_row} batches in a row failed, the last with {error[:SHOWN]}"
+            self.stopped = f"{self._in_a_row} batches in a row failed, the last with {error}"
 
 
 def run(
