@@ -5,8 +5,7 @@
 'single.2'
 
 As in the paper's Appendix A, where the lens is read by eye at every block; here the oracle reads
-it. Style by the T2I Lens, colour by the colour lens, each as the recipes use the block (protocol
-1.1).
+it. Style by the T2I Lens, color by the color lens, each as the recipes use the block.
 """
 
 from __future__ import annotations
@@ -30,7 +29,7 @@ if TYPE_CHECKING:
 # The evaluation, the study and the book draw their tasks from other streams.
 SEED = 9_002
 ROWS = {
-    "color": "color: the reference’s colour on the object",
+    "color": "color: the reference’s color on the object",
     "style": "style: the reference’s manner",
 }
 LENS = {"color": color_lens, "style": t2i_lens}

@@ -2,10 +2,10 @@
 
 >>> rows = evaluate(fl.load("mini"), n=100)
 >>> rows[0].name
-'color: the reference’s colour on the object'
+'color: the reference’s color on the object'
 
 Edits use what :func:`fluxlens.mini.world.held_out` keeps out of training: the paper's eight
-colours, each subject's own actions, new people, and scenes in layouts that training never showed.
+colors, each subject's own actions, new people, and scenes in layouts that training never showed.
 """
 
 from __future__ import annotations
@@ -66,7 +66,7 @@ def read(edit: Edit, image: Image.Image) -> dict[str, float]:
         case StillLife(thing, rgb):
             name = next(k for k, v in COLORS.items() if v == rgb)
             return {
-                "color: the reference’s colour on the object": oracle.read_color(image, thing)
+                "color: the reference’s color on the object": oracle.read_color(image, thing)
                 == name
             }
         case Figure(subject, manner, _):
@@ -89,7 +89,7 @@ def read(edit: Edit, image: Image.Image) -> dict[str, float]:
 
 
 GOALS = {
-    "color: the reference’s colour on the object": 0.95,
+    "color: the reference’s color on the object": 0.95,
     "style: the reference’s manner": 0.95,
     "style: the reference’s subject": 0.95,
     "people: attributes kept": 0.85,
