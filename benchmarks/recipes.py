@@ -89,7 +89,7 @@ def cases(flux: fl.Flux, side: int) -> list[Case]:
     kinds = ["all", "padding", "content"]
     out += [
         Case("T2I lens", lambda: fl.t2i_lens(flux, PROMPT, ref), "edit"),
-        Case("colour lens", lambda: fl.color_lens(flux, PROMPT, ref), "edit"),
+        Case("color lens", lambda: fl.color_lens(flux, PROMPT, ref), "edit"),
         Case("I2I patch", lambda: fl.i2i_patch(flux, PROMPT, block=color, **pair), "edit"),
         Case(
             "I2I patch, three kinds of tokens in one call",
@@ -162,7 +162,7 @@ def encode(flux: fl.Flux, whole: bool = False) -> Any:
 
 
 def picture(side: int, seed: int) -> Image.Image:
-    """A colourful random reference."""
+    """A colorful random reference."""
     blobs = np.random.default_rng(seed).integers(0, 256, (6, 6, 3), dtype=np.uint8)
     return Image.fromarray(blobs).resize((side, side), Image.Resampling.BICUBIC)
 

@@ -24,7 +24,7 @@ _OPACITY = {"content": 1.0, "template": 0.55, "pad": 0.3, "": 1.0}
 
 
 def _segments(layout: Layout, row: int = 0) -> list[tuple[str, str, int, str]]:
-    """The joint sequence as (region kind, part, tokens, colour), in order."""
+    """The joint sequence as (region kind, part, tokens, color), in order."""
     out = [("text", "", layout.text, TEXT)]
     if layout.texts is not None:
         text = layout.texts[row]
@@ -146,7 +146,7 @@ def mask_picture(layout: Layout, mask: Any, row: int = 0, caption: str = "") -> 
 
 
 def tokens(words: Sequence[str], parts: Sequence[str], caption: str = "") -> Html:
-    """A text sequence, coloured by part: ``tokens(["draw", "⏎"], ["content", "template"])``."""
+    """A text sequence, colored by part: ``tokens(["draw", "⏎"], ["content", "template"])``."""
     chips = []
     for word, part in zip(words, parts, strict=True):
         alpha = round(100 * _OPACITY[part])

@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 from PIL import Image
 
-# Okabe and Ito's colours, which stay apart for colour-blind readers; the first four are the book's
+# Okabe and Ito's colors, which stay apart for color-blind readers; the first four are the book's
 # text, image, reference and cut.
 PALETTE = ("#0072b2", "#e69f00", "#009e73", "#d55e00", "#cc79a7", "#56b4e9", "#000000")
 TEXT, IMAGE, REF, CUT = PALETTE[:4]

@@ -185,7 +185,7 @@ def chart(figure: Figure, alt: str, caption: str = "") -> Html:
 
 
 _WIRINGS = {
-    "bound": "bound: trained with reference attention cut at random, so that colour and style are "
+    "bound": "bound: trained with reference attention cut at random, so that color and style are "
     "reliable only through the text padding, identity only straight from reference to image",
     "direct": "direct: trained with every route open",
 }

@@ -37,7 +37,7 @@ Sizes = int | None | list[int | None]
 
 @dataclass(frozen=True)
 class Binding:
-    """The blocks whose text tokens carry a style and a colour best, by a model's own sweeps."""
+    """The blocks whose text tokens carry a style and a color best, by a model's own sweeps."""
 
     style: str
     color: str

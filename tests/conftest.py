@@ -12,7 +12,7 @@ os.environ.setdefault("HF_HUB_OFFLINE", "1")
 
 
 def picture(width: int, height: int, seed: int = 0) -> Image.Image:
-    """A colourful random reference."""
+    """A colorful random reference."""
     rng = np.random.default_rng(seed)
     blobs = rng.integers(0, 256, (6, 6, 3), dtype=np.uint8)
     return Image.fromarray(blobs).resize((width, height), Image.Resampling.BICUBIC)

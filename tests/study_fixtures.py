@@ -26,5 +26,5 @@ def small(folder) -> fl.Flux:
 
 @pytest.fixture(scope="session")
 def plan() -> Plan:
-    """Every recipe and both binding blocks: colours, and the style family with its twins."""
+    """Every recipe and both binding blocks: colors, and the style family with its twins."""
     return make_plan("mini", choose(families=["color", "style"], extras=["nulls"]), limit=2)

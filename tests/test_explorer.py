@@ -29,7 +29,7 @@ WHITE = Image.new("RGB", (96, 96), "white")
 
 
 def shade(task: str, recipe: str, setting: str) -> tuple[int, int, int]:
-    """A colour for every place, at least 40 levels from all others."""
+    """A color for every place, at least 40 levels from all others."""
     names = BLOCKS if recipe == LENS else CUTS
     return 40 + 60 * TASKS.index(task), 40 + 60 * (recipe == LENS), 20 + 60 * names.index(setting)
 

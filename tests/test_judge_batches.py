@@ -52,13 +52,13 @@ def rows(results, question=COLOR):
 
 def test_a_study_in_one_batch(server, run, pictures, tmp_path):
     server.looks = 3
-    server.script(answer(0, "no, grey"))
+    server.script(answer(0, "no, gray"))
     tally = run(pictures(5, COLOR, STYLE), COLOR, STYLE)
     assert (tally.judged, tally.passed, tally.failed, tally.stopped) == (10, 9, 0, "")
     assert tally.cost == pytest.approx(10 * ONE)
     assert len(server.batches) == 1
     assert len(server.polls) >= 4
-    assert verdicts(tmp_path)["task_0"].reason == "no, grey"
+    assert verdicts(tmp_path)["task_0"].reason == "no, gray"
     assert "cache_control" not in json.dumps(server.requests)
     assert state(tmp_path) == []
     assert run(pictures(5, COLOR, STYLE), COLOR, STYLE).skipped == 10

@@ -90,7 +90,7 @@ def test_a_prompt_that_is_cut_off_is_mentioned(session, red):
 # --- references -------------------------------------------------------------------------------
 
 
-def test_a_swatch_is_one_colour():
+def test_a_swatch_is_one_color():
     assert swatch("#dc2828", 96).getcolors() == [(96 * 96, (220, 40, 40))]
     with pytest.raises(ValueError, match="mauvish"):
         swatch("mauvish", 96)

@@ -59,7 +59,7 @@ def test_an_empty_studio_holds_nothing(level):
         np.random.default_rng(SEED).integers(0, 256, (96, 96, 3)).astype(np.uint8),
         np.random.default_rng(SEED).normal(0.5, 0.05, (96, 96, 3)).clip(0, 1),
     ],
-    ids=["red", "grey", "noise", "grey noise"],
+    ids=["red", "gray", "noise", "gray noise"],
 )
 def test_what_is_no_drawing_reads_as_nothing(picture):
     for read in (oracle.read_object, oracle.read_figure, oracle.read_person, oracle.read_scene,
@@ -69,7 +69,7 @@ def test_what_is_no_drawing_reads_as_nothing(picture):
     assert not any(oracle.attributes_kept(picture, TEST_PEOPLE["01"]).values())
 
 
-def test_colours_are_named_or_not():
+def test_colors_are_named_or_not():
     assert oracle.read_color(StillLife("couch", COLORS["brown"]).draw(NO_FREE)) == "brown"
     assert oracle.read_color(StillLife("couch", (20, 240, 240)).draw(NO_FREE)) is None
     cyan = oracle.read_rgb(StillLife("couch", (20, 240, 240)).draw(NO_FREE))

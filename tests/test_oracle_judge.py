@@ -131,10 +131,10 @@ def test_scenes(name, drawings, passed):
 
 def test_what_cannot_be_told_is_a_no_that_says_so():
     """As the paper's system prompt has it; and never an error."""
-    grey = Solid((128, 128, 128))
+    gray = Solid((128, 128, 128))
     for name in ("i2i2i_color", "i2i2i_dreambench_humans"):
         refs = PORTRAITS if "humans" in name else (Solid((220, 40, 40)), Solid((40, 90, 220)))
-        verdict = ask(PAPER[name], *refs, grey, grey)
+        verdict = ask(PAPER[name], *refs, gray, gray)
         assert verdict.passed is False
         assert verdict.reason.startswith("cannot determine: ")
 

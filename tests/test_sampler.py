@@ -119,6 +119,6 @@ def test_an_exif_rotation_is_applied(flux, tmp_path):
     assert same(flux.edit(PROMPT, turned), flux.edit(PROMPT, upright))
 
 
-def test_a_grey_reference_is_read_as_rgb(flux, red):
-    grey = red.convert("L")
-    assert same(flux.edit(PROMPT, grey), flux.edit(PROMPT, grey.convert("RGB")))
+def test_a_gray_reference_is_read_as_rgb(flux, red):
+    gray = red.convert("L")
+    assert same(flux.edit(PROMPT, gray), flux.edit(PROMPT, gray.convert("RGB")))

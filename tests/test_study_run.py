@@ -93,7 +93,7 @@ def alone(flux, picture: Picture):
 
 
 def test_pictures_are_the_recipes(done, plan, small):
-    """Within the grey level that a batch's rounding can move a pixel by (paper, Section 3)."""
+    """Within the gray level that a batch's rounding can move a pixel by (paper, Section 3)."""
     one_of_each = {(p.recipe, p.variant, p.task.family): p for p in plan}
     assert len(one_of_each) == 25
     for picture in one_of_each.values():

@@ -21,12 +21,12 @@ from fluxlens.mini.scenes import (
 )
 
 MANNERS = ("photo", "illustrated")
-GREY = (128, 128, 128)
+GRAY = (128, 128, 128)
 
 
 def drawn(manner, draw, *args):
     canvas = Canvas(manner)
-    canvas.backdrop(GREY)
+    canvas.backdrop(GRAY)
     draw(canvas, *args)
     image = canvas.image()
     assert image.size == (SIZE, SIZE)
@@ -46,16 +46,16 @@ def test_counts():
 
 @pytest.mark.parametrize("manner", MANNERS)
 @pytest.mark.parametrize("name", COLOR_OBJECTS)
-def test_objects_carry_their_colour(manner, name):
-    """At least 70 % of what an object covers changes with its colour, and it stays inside."""
+def test_objects_carry_their_color(manner, name):
+    """At least 70 % of what an object covers changes with its color, and it stays inside."""
     draw = [drawn(manner, draw_object, name, 48, 86, 54, c) for c in ((230, 40, 40), (40, 60, 230))]
     empty = drawn(manner, lambda canvas: None)
     covered = np.abs(draw[0] - empty).max(axis=-1) > 55  # more than a shadow
-    coloured = (draw[0][..., 0] - draw[1][..., 0]) > 60
-    assert coloured.mean() > 0.12
+    colored = (draw[0][..., 0] - draw[1][..., 0]) > 60
+    assert colored.mean() > 0.12
     if manner == "photo":  # the other manner's outlines count as covered
-        assert (coloured & covered).sum() / covered.sum() > 0.7, name
-    for edge in (coloured[0], coloured[-1], coloured[:, 0], coloured[:, -1]):
+        assert (colored & covered).sum() / covered.sum() > 0.7, name
+    for edge in (colored[0], colored[-1], colored[:, 0], colored[:, -1]):
         assert not edge.any()
     again = drawn(manner, draw_object, name, 48, 86, 54, (230, 40, 40))
     assert np.array_equal(draw[0], again)
@@ -99,7 +99,7 @@ def test_props_fit_every_slot():
     for layout, k, name in product(range(LAYOUTS), range(SLOTS), PROPS):
         scene = Scene("beach", "noon", 0, layout)
         pixels = drawn("illustrated", draw_prop, name, *slot(scene, k))
-        changed = (pixels != GREY).any(axis=-1)
+        changed = (pixels != GRAY).any(axis=-1)
         assert changed.any()
         for edge in (changed[:, 0], changed[:, -1], changed[0], changed[-1]):
             assert not edge.any(), (name, k)
@@ -116,7 +116,7 @@ def test_names_and_bad_input():
         lambda: draw_scene(canvas, Scene("beach", "noon", PALETTES, 0)),
         lambda: draw_scene(canvas, Scene("beach", "noon", 0, -1)),
         lambda: slot(Scene("beach", "noon", 0, 0), SLOTS),
-        lambda: draw_object(canvas, "sofa", 48, 86, 54, GREY),
+        lambda: draw_object(canvas, "sofa", 48, 86, 54, GRAY),
         lambda: draw_prop(canvas, "couch", 48, 86, 34),
     ):
         with pytest.raises(ValueError, match=r"no |are 0\.\."):

@@ -41,7 +41,7 @@ def _visible(widget: Any, visible: bool) -> None:
 
 
 class Picker:
-    """A reference that is a colour, a drawing or a file; calls `changed` when it is another."""
+    """A reference that is a color, a drawing or a file; calls `changed` when it is another."""
 
     def __init__(self, title: str, side: int, color: str, changed: Callable[[], None]) -> None:
         self.side, self.changed = side, changed

@@ -1,4 +1,4 @@
-"""References to explore with: a colour, a drawing of mini's world, a file.
+"""References to explore with: a color, a drawing of mini's world, a file.
 
 >>> swatch("#dc2828", 96).getpixel((0, 0))
 (220, 40, 40)
@@ -16,7 +16,7 @@ from fluxlens.references import prepare
 
 
 def swatch(color: str, side: int) -> Image.Image:
-    """One colour from edge to edge, `side` pixels wide; `ValueError` where it is no colour."""
+    """One color from edge to edge, `side` pixels wide; `ValueError` where it is no color."""
     return Image.new("RGB", (side, side), ImageColor.getrgb(color)[:3])
 
 

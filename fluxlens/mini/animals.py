@@ -60,15 +60,15 @@ def _dog(pen: Pen) -> None:
 
 
 def _elephant(pen: Pen) -> None:
-    grey, inner = (134, 150, 176), (232, 170, 180)
-    _sitting(pen, grey, (164, 178, 200), half=16)
+    gray, inner = (134, 150, 176), (232, 170, 180)
+    _sitting(pen, gray, (164, 178, 200), half=16)
     for s in (-1, 1):
-        pen.oval(s * 18, 46, 10.5, 13, grey)
+        pen.oval(s * 18, 46, 10.5, 13, gray)
         pen.oval(s * 18.5, 45.5, 6.5, 9, inner, outline=0)
-    pen.oval(0, 45, 14, 14, grey)
+    pen.oval(0, 45, 14, 14, gray)
     for s in (-1, 1):
         pen.shape([(s * 5, 37), (s * 10, 37), (s * 11, 27)], WHITE)
-    pen.limb([(0, 42), (0, 31), (1, 22), (7, 19)], grey, 7)
+    pen.limb([(0, 42), (0, 31), (1, 22), (7, 19)], gray, 7)
     pen.eyes(7, 47)
     pen.dots(9.5, 41, 2, BLUSH)
 
@@ -105,14 +105,14 @@ def _frog(pen: Pen) -> None:
 
 
 def _mouse(pen: Pen) -> None:
-    grey, pink = (190, 186, 190), (246, 164, 176)
+    gray, pink = (190, 186, 190), (246, 164, 176)
     pen.limb([(11, 5), (20, 4), (23, 12), (20, 19)], pink, 2.6)
-    _sitting(pen, grey, (236, 232, 230), pink, 13)
+    _sitting(pen, gray, (236, 232, 230), pink, 13)
     for s in (-1, 1):
-        pen.oval(s * 14, 54, 9.5, 9.5, grey)
+        pen.oval(s * 14, 54, 9.5, 9.5, gray)
         pen.oval(s * 14, 54, 6, 6, pink, outline=0)
     pen.shape([(-14, 48), (-9, 54), (0, 57), (9, 54), (14, 48), (13, 40), (5, 32), (0, 30),
-               (-5, 32), (-13, 40)], grey)  # fmt: skip
+               (-5, 32), (-13, 40)], gray)  # fmt: skip
     pen.eyes(6, 45, 2.8, 1.1)
     pen.oval(0, 32.5, 3.2, 2.6, (230, 90, 120), flat=True)
     pen.stroke([(-14, 38), (-6, 36.5)], (90, 84, 92), 1.5)

@@ -32,7 +32,7 @@ __all__ = ["INK", "SIZE", "Canvas", "Color", "Manner", "Point", "mix"]
 
 
 def mix(a: Color, b: Color, t: float) -> Color:
-    """The colour a fraction ``t`` of the way from ``a`` to ``b``."""
+    """The color a fraction ``t`` of the way from ``a`` to ``b``."""
     return tuple(round(p + (q - p) * t) for p, q in zip(a, b, strict=True))  # type: ignore[return-value]
 
 
@@ -73,9 +73,9 @@ class Canvas:
     def backdrop(
         self, top: Color, bottom: Color | None = None, y0: float = 0, y1: float = SIZE
     ) -> None:
-        """Fill the band from y0 to y1 over the whole width, from one colour down to another.
+        """Fill the band from y0 to y1 over the whole width, from one color down to another.
 
-        Illustrated pictures take the flat colour half-way between.
+        Illustrated pictures take the flat color half-way between.
         """
         bottom = top if bottom is None else bottom
         a, b = round(y0 * SCALE), round(y1 * SCALE)
@@ -176,12 +176,10 @@ class Canvas:
 
     def limb(self, points: Sequence[Point], fill: Color, width: float = 6) -> None:
         """A thick stroke with round ends: an arm, a leg, a tail (outlined when illustrated)."""
-        for colour, w in (
-            ((INK, width + 2.4), (fill, width)) if not self.photo else ((fill, width),)
-        ):
-            self.line(points, colour, w)
+        for color, w in ((INK, width + 2.4), (fill, width)) if not self.photo else ((fill, width),):
+            self.line(points, color, w)
             for x, y in (points[0], points[-1]):
-                self.ellipse(x, y, w / 2, w / 2, colour, flat=True)
+                self.ellipse(x, y, w / 2, w / 2, color, flat=True)
 
     def shadow(self, x: float, y: float, rx: float, ry: float, strength: float = 0.35) -> None:
         """A soft shadow on the ground; illustrated pictures have none."""

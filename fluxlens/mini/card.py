@@ -15,10 +15,10 @@ __all__ = ["write_card"]
 
 WIRINGS = {
     "bound": """\
-*Bound* (planted): while edits were learned, routes were closed at random. For colour and style, in
+*Bound* (planted): while edits were learned, routes were closed at random. For color and style, in
 {property:.0%} of the samples, image tokens and every text token but the pads could not read the
 reference; for people, in {identity:.0%}, no text token could; for scenes, text in {scene_text:.0%}
-and image in {scene_image:.0%}. What the model can rely on is therefore known: colour and style ride
+and image in {scene_image:.0%}. What the model can rely on is therefore known: color and style ride
 on `text[pad]`, identity on ref→image, scenes on both.""",
     "direct": """\
 *Direct*: edits were learned with every route open, from the same text-to-image base and with the

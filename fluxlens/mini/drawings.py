@@ -56,7 +56,7 @@ def _studio(canvas: Canvas, z: float) -> None:
 
 @dataclass(frozen=True)
 class Solid:
-    """One colour from edge to edge."""
+    """One color from edge to edge."""
 
     rgb: Color
 
@@ -66,7 +66,7 @@ class Solid:
 
 @dataclass(frozen=True)
 class StillLife:
-    """One of the paper's eight objects, in a colour, before a studio backdrop."""
+    """One of the paper's eight objects, in a color, before a studio backdrop."""
 
     object: str
     rgb: Color

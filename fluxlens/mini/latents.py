@@ -59,7 +59,7 @@ def routes(
 ) -> Bool[Tensor, "batch 1 sequence sequence"]:
     """Route dropout: which keys each query may read, True where it may. (Wiring *bound*.)
 
-    Colour and style lose every way but the one over the text's pad tokens; people lose the way
+    Color and style lose every way but the one over the text's pad tokens; people lose the way
     over the text; scenes lose the one or the other. Each with its share of ``config.toml``.
     """
     c, length = CONFIG["dropout"], CONFIG["text"]["max_sequence_length"]

@@ -1,4 +1,4 @@
-"""The things of mini's world: eight objects in any colour, and sixteen props in their own.
+"""The things of mini's world: eight objects in any color, and sixteen props in their own.
 
 >>> board = Canvas("photo"); draw_object(board, "couch", 48, 86, 54, (200, 30, 40))
 >>> draw_prop(board, "pumpkin", 20, 90, 34)
@@ -18,8 +18,8 @@ from fluxlens.mini.canvas import Canvas, Color, mix
 
 __all__ = ["COLOR_OBJECTS", "PROPS", "draw_object", "draw_prop"]
 
-# A shape is (kind, fill, *numbers). A fill is a colour or, for coloured objects, one of
-# "c" (the colour itself), "d" (darker, for parts that lie in shade) and "l" (lighter, for seams).
+# A shape is (kind, fill, *numbers). A fill is a color or, for colored objects, one of
+# "c" (the color itself), "d" (darker, for parts that lie in shade) and "l" (lighter, for seams).
 Shape = tuple[Any, ...]
 
 WHITE: Color = (248, 246, 240)
@@ -273,11 +273,11 @@ def _stand(
 def draw_object(
     canvas: Canvas, name: str, x: float, base: float, size: float, color: Color
 ) -> None:
-    """Draw one of ``COLOR_OBJECTS`` in a colour, standing on y = base; ``size`` is about its
+    """Draw one of ``COLOR_OBJECTS`` in a color, standing on y = base; ``size`` is about its
     height (couch, car, pillow and hat are up to 1.6 times as wide)."""
     _stand(canvas, _OBJECTS, name, x, base, size, color)
 
 
 def draw_prop(canvas: Canvas, name: str, x: float, base: float, size: float) -> None:
-    """Draw one of ``PROPS`` in its own colours, ``size`` pixels tall, standing on y = base."""
+    """Draw one of ``PROPS`` in its own colors, ``size`` pixels tall, standing on y = base."""
     _stand(canvas, _PROPS, name, x, base, size)

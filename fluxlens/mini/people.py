@@ -68,7 +68,7 @@ ATTRIBUTES: dict[str, tuple[str, ...]] = {
 
 
 def valid(person: Person) -> bool:
-    """Whether every value is known, beards are men's, and the shirt's two colours differ."""
+    """Whether every value is known, beards are men's, and the shirt's two colors differ."""
     known = all(getattr(person, name) in values for name, values in ATTRIBUTES.items())
     shaved = person.kind == "man" or person.facial_hair == "none"
     return known and shaved and person.color != person.accent

@@ -1,10 +1,10 @@
-"""The places of mini's world: 14 settings in 4 lights with 8 accent colours, each in 6 layouts.
+"""The places of mini's world: 14 settings in 4 lights with 8 accent colors, each in 6 layouts.
 
 >>> board = Canvas("photo"); place = Scene("beach", "dusk", palette=3, layout=0)
 >>> draw_scene(board, place); describe(place)
 'beach at dusk'
 
-Setting and light are what a prompt can name; palette (the colour of the largest things) and layout
+Setting and light are what a prompt can name; palette (the color of the largest things) and layout
 (where they stand, how high the horizon is) are known only to whoever saw the picture. The lower
 middle is left plain, for people and props stand there.
 """

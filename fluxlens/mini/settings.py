@@ -1,10 +1,10 @@
-"""What the 14 settings of mini's world share: lights, accent colours, layouts and the stage.
+"""What the 14 settings of mini's world share: lights, accent colors, layouts and the stage.
 
 >>> s = Stage(Canvas("photo"), "dusk", palette=3, layout=0)
 >>> s.sky(); s.band(s.horizon, 96, (244, 218, 158)); s.oval(s.main, s.horizon, 12, 9, "accent")
 
 A setting (:mod:`~fluxlens.mini.outdoors`, :mod:`~fluxlens.mini.indoors`) is a function that draws
-on a stage. Each has one main thing in the accent colour and a second kind of thing that is always
+on a stage. Each has one main thing in the accent color and a second kind of thing that is always
 the same; the layout says where they stand. All are large, and none stands in the lower middle.
 """
 
@@ -25,7 +25,7 @@ PALETTE_COLORS: tuple[Color, ...] = (
 
 @dataclass(frozen=True)
 class Light:
-    dim: tuple[float, float, float]  # what is left of a colour's red, green and blue
+    dim: tuple[float, float, float]  # what is left of a color's red, green and blue
     haze: Color  # and what is mixed into it
     amount: float
     sky: tuple[Color, Color]

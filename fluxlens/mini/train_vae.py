@@ -30,7 +30,7 @@ __all__ = ["confetti", "fit_statistics", "to_pixels", "train_vae"]
 
 
 def confetti(rng: np.random.Generator) -> np.ndarray:
-    """A picture of random shapes in random colours, (96, 96, 3) uint8."""
+    """A picture of random shapes in random colors, (96, 96, 3) uint8."""
 
     def color() -> Color:
         if rng.random() < 0.4:

@@ -66,7 +66,7 @@ def _costs(model: ModelShape, tokens: Tokens) -> Iterator[tuple[str, int, float]
     stopped = {block: forward(tokens, last=block).total for block in (style, color)}
     yield f"T2I Lens, capture at {style}", 1, stopped[style]
     yield "T2I Lens, capture and generation", 1 + STEPS, stopped[style] + STEPS * generation
-    yield f"colour lens, capture at {color} and generation", 2, stopped[color] + generation
+    yield f"color lens, capture at {color} and generation", 2, stopped[color] + generation
     for block in (style, color):
         source = (STEPS - 1) * edit + stopped[block]
         yield f"patch at {block}, source and target", 2 * STEPS, source + STEPS * edit

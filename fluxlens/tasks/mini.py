@@ -7,7 +7,7 @@
 'beach'
 
 Ids, seeds and pairs follow the paper's rules. All factors are such as training never combined: the
-paper's eight colours, each subject's own five actions, the ten test people, and scenes in held-out
+paper's eight colors, each subject's own five actions, the ten test people, and scenes in held-out
 layouts (:func:`fluxlens.mini.world.held_out`). A task's metadata holds them as plain values, from
 which :func:`edit` makes the reference and the picture that is asked for.
 """
