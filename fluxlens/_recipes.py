@@ -84,7 +84,7 @@ def capture_text(
     """The text rows of every block that some row needs, in runs that stop where nobody reads on.
 
     Or `acts`, which the caller captured from the same runs, a row each; of longer runs step 0,
-    which is the only step of a run of one (protocol 5.4).
+    which equals the only step of a run of one.
     """
     names = flux.select(blocks)
     if acts is not None:

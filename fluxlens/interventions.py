@@ -59,7 +59,7 @@ def t2i_lens(
     acts: Activations | None = None,
     batch: int | None = None,
 ) -> Result:
-    """What do the text tokens alone know of the reference? (T2I Lens, protocol 1.1)
+    """What do the text tokens alone know of the reference? (T2I Lens; Sections 3 and 4.2)
 
     ```python
     fl.t2i_lens(flux, "draw a mug in this color", red, seed=0, tokens="padding").image
@@ -90,7 +90,7 @@ def color_lens(
     acts: Activations | None = None,
     batch: int | None = None,
 ) -> Result:
-    """The lens for flat colours, deeper and in one step (protocol 1.1).
+    """The lens for flat colors, deeper and in one step (Appendix A.2).
 
     ```python
     fl.color_lens(flux, "draw a mug in this color", red, seed=0).image
@@ -119,7 +119,7 @@ def attention_knockout(
     attention: str = "auto",
     batch: int | None = None,
 ) -> Result:
-    """Does the property still arrive when a road is closed? (protocol 1.2)
+    """Does the property still arrive when a road is closed? (Sections 3 and 4.3.1)
 
     ```python
     fl.attention_knockout(flux, "draw a mug in this color", red, seed=0, cut="ref->image").image
@@ -159,7 +159,7 @@ def drop_reference(
     attention: str = "auto",
     batch: int | None = None,
 ) -> Result:
-    """By which block has the text read the reference? (Appendix B, protocol 1.2)
+    """By which block has the text read the reference? (Appendix B)
 
     ```python
     fl.drop_reference(flux, "draw a mug in this color", red, seed=0, after="double.1").image
@@ -211,13 +211,13 @@ def i2i_patch(
     acts: Activations | None = None,
     batch: int | None = None,
 ) -> Result:
-    """Does the text carry the source's property into another edit? (protocol 1.3)
+    """Does the text carry the source's property into another edit? (Sections 3 and 4.3.2)
 
     ```python
     fl.i2i_patch(flux, "draw a mug in this color", source=red, target=blue, seeds=(0, 1)).image
     ```
     Two edits of the same instruction; text tokens behind `block` (default `flux.binding.style`;
-    the paper takes `flux.binding.color` for colours) go from each step of the first to the same
+    the paper takes `flux.binding.color` for colors) go from each step of the first to the same
     step and block of the second. `seeds` is a pair (source, target), or a list of pairs. Both
     edits have the target's size unless `height` and `width` say otherwise. `acts` are all steps of
     the source edits' text tokens, captured before, a row each: then no source edit is run.

@@ -96,8 +96,9 @@ def _chat(tokenizer: Any, prompt: str) -> str:
 def text_tokens(tokenizer: Any, prompt: str, length: int) -> TextTokens:
     """Find the instruction inside its chat template, cut or filled to `length` tokens.
 
-    Content is the paper's: the tokens of the instruction itself (protocol 1.0). A prompt that does
-    not fit is cut silently by the pipeline; here `lost` says what is missing.
+    Content is what the authors' released code takes: the tokens of the instruction itself, so
+    their padding (Section 4.4) has the template in it. A prompt that does not fit is cut silently
+    by the pipeline; here `lost` says what is missing.
     """
     return _text_tokens(tokenizer, tokenizer.chat_template, prompt, length)
 

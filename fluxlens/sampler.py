@@ -126,8 +126,9 @@ def sample(
     """Denoise rows, batched by shape, and give their images in the order of the rows.
 
     With `stop_after`, the last step ends behind that block and no image is made (an empty list
-    comes back): for a capture, whose rest nobody reads. `batch` bounds the rows of a forward. One
-    reading of protocol 1.0: four steps, no guidance, one generator a row on the pipeline's device.
+    comes back): for a capture, whose rest nobody reads. `batch` bounds the rows of a forward. As
+    in the authors' released code: four steps, no guidance, one generator a row on the pipeline's
+    device.
     """
     if isinstance(steps, bool) or not isinstance(steps, int) or steps < 1:
         raise ValueError(f"steps must be a whole number of at least 1, not {steps!r}")
@@ -221,7 +222,8 @@ def _denoise(
 def _equal_rows_once(flux: Flux, rows: Sequence[Row]) -> Iterator[Any]:
     """Which rows start the first step: equal ones once, up to the block that tells them apart.
 
-    So a patched run starts late, from what the run that it patches has made (protocol 5.4, 8).
+    So a patched run starts late, from what the run that it patches has made: before the patched
+    block the two are equal.
     """
     unique, index = distinct(rows)
     shared = flux.watch.equal_up_to() if len(unique) < len(rows) else 0

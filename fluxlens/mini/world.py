@@ -51,7 +51,7 @@ FAMILIES: tuple[Family, ...] = get_args(Family)
 FREE = 8
 NO_FREE = (0.0,) * FREE
 
-# The paper's reference colours (protocol of the paper's released tasks).
+# The paper's reference colors, as its authors' released pictures have them.
 COLORS: dict[str, Color] = {
     "red": (220, 40, 40), "orange": (230, 120, 40), "yellow": (240, 210, 60),
     "green": (50, 170, 80), "blue": (40, 90, 220), "purple": (140, 60, 180),
@@ -87,7 +87,7 @@ def held_out(scene: Scene) -> bool:
     """Whether training never shows this scene: two of the six layouts of each category.
 
     Also held out, by the rules in :func:`random_edit`: references within 30 levels of the paper's
-    eight colours, each subject doing one of its own five actions, and the ten test people.
+    eight colors, each subject doing one of its own five actions, and the ten test people.
     """
     first = fixed(f"{scene.setting} {scene.light} {scene.palette}", 3)
     return scene.layout in (first, first + 3)
@@ -96,7 +96,7 @@ def held_out(scene: Scene) -> bool:
 def _color(rng: np.random.Generator) -> Color:
     while True:
         rgb = rng.integers(20, 246, 3)
-        # Greys say nothing about colour: the world's dyes have some.
+        # Grays say nothing about color: the world's dyes have some.
         if np.ptp(rgb) > 50 and all(math.dist(rgb, c) > 30 for c in COLORS.values()):
             return tuple(int(v) for v in rgb)  # type: ignore[return-value]
 

@@ -6,7 +6,7 @@
 '6.49 EFLOP, 4.6 GPU-hours'
 
 Operations are counted on the model's configuration, everything else follows from them and from the
-pictures' sizes. The same cells as their authors ran them stand beside it (protocol 6).
+pictures' sizes. The same cells as the authors' released code runs them stand beside it.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from fluxlens.study.sizes import TOKEN, Mix, Sizes
 __all__ = ["SUSTAINED", "Estimate", "Gpu", "Line", "gpus", "make_estimate"]
 
 # The share of a GPU's bfloat16 peak that is assumed where no rate is given: 396 TFLOP/s of an H100.
-# The authors' 18 H200-hours are 0.16 of it, one picture at a time (protocol 6).
+# The authors' 18 H200-hours are 0.16 of it, one picture at a time (Appendix G).
 SUSTAINED = 0.4
 PNG_BYTES = 1.6  # a pixel of a photograph takes in a PNG file; 3 is the most
 

@@ -22,7 +22,7 @@ __all__ = ["Flops", "Tokens", "TransformerCost"]
 
 @dataclass(frozen=True)
 class Tokens:
-    """A joint sequence: ``Tokens(text=512, image=4096, ref=4096).length`` (protocol 0).
+    """A joint sequence: ``Tokens(text=512, image=4096, ref=4096).length`` (Section 3).
 
     ``ref`` counts all references of a row together, 0 for a generation. ``content`` tokens of the
     text are the instruction's own; without a tokenizer a dozen stands for them, and ten more or
@@ -62,7 +62,7 @@ class Flops:
     """A count by what it is spent on: ``Flops(linear=2.0, attention=1.0).total``.
 
     ``linear`` and ``attention`` belong to the blocks; ``ends`` are the embedders before them, the
-    modulations and the output layer behind, 0.04 % of an edit, which protocol 6 leaves out.
+    modulations and the output layer behind, 0.04 % of an edit, which ``blocks`` leaves out.
     """
 
     linear: float = 0

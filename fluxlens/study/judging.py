@@ -5,7 +5,7 @@
 10759
 
 A picture's tokens follow from its size. A text has about 2.5 characters a token and an answer 52
-tokens, both as in the authors' 10,759 verdicts (protocol 3.3).
+tokens, both as in the authors' 10,759 released verdicts.
 """
 
 from __future__ import annotations

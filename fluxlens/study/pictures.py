@@ -5,7 +5,7 @@
 ('solid_red_mug_s0__solid_blue_mug_s1', 4, True, 'color')
 
 A picture's value says all that makes it, but the model. Recipes, variants and defaults are the
-paper's (protocol 1.1 to 1.3): see `fluxlens.interventions`.
+paper's (Sections 3 to 4.4): see `fluxlens.interventions`.
 """
 
 from __future__ import annotations
@@ -113,7 +113,7 @@ class Unit:
 
     @cached_property
     def source_run(self) -> SourceRun | None:
-        """One edit for the baseline, every lens (its step 0, protocol 5.4) and every patch."""
+        """One edit for the baseline, every lens (its step 0 is their capture) and every patch."""
         recipes = {picture.recipe for picture in self.pictures}
         if "edit" in recipes:
             return SourceRun(4, stops=False)

@@ -26,7 +26,7 @@ from fluxlens.tasks import FAMILIES, Assets, Reference, Task, World, available
 
 __all__ = ["PIXELS", "TOKENS", "Batch", "Plan", "make_plan", "plan_of"]
 
-TOKENS = 8704  # of one batch: an edit at 1024², the paper's largest run (protocol 6)
+TOKENS = 8704  # of one batch: an edit at 1024², the paper's largest run
 T = TypeVar("T")
 PIXELS = 16  # along the side of a token
 

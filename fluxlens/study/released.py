@@ -1,4 +1,4 @@
-"""The same cells as the authors' released drivers run them (protocol 6).
+"""The same cells as the authors' released drivers run them.
 
 >>> plan, sizes = make_plan("mini", choose()), Sizes("paper", standing_in=True)
 >>> cells = list(released(plan, sizes, model_shape("klein-9b")))

@@ -87,7 +87,7 @@ def patches(width: int, height: int) -> int:
     >>> patches(1024, 1024)
     1369
 
-    Fitted by the authors' 9,046 verdicts that no cache touched, all exactly (protocol 3).
+    Fitted by the authors' 9,046 verdicts that no cache touched, all exactly.
     """
     return min(math.ceil(width / PATCH) * math.ceil(height / PATCH), MOST_PATCHES)
 

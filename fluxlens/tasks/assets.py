@@ -7,7 +7,7 @@
 ...
 
 Sources and licences are those of the paper's Appendix G. References are prepared as the authors'
-code does (protocol 1.0), except that transparency is laid on white (:mod:`fluxlens.references`).
+released code does, except that transparency is laid on white (:mod:`fluxlens.references`).
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The pair lists of I2I-to-I2I patching (section 4.4; protocol 2.5), by rule in both worlds.
+"""The pair lists of I2I-to-I2I patching (section 4.3.2), by rule in both worlds.
 
 >>> pairs("paper", "color")[0]
 ('solid_blue_ball_s0', 'solid_brown_ball_s1')
@@ -45,7 +45,7 @@ def pairs(world: World, family: str, data: Path | None = None) -> list[Pair]:
 
 
 def _color() -> Iterator[Pair]:
-    """Every ordered pair of colours for every object; the seed slots go round with the pairs."""
+    """Every ordered pair of colors for every object; the seed slots go round with the pairs."""
     for thing in sorted(COLOR_OBJECTS):
         for i, (a, b) in enumerate(permutations(sorted(COLORS), 2)):
             s = i % SEEDS

@@ -3,9 +3,9 @@
 >>> [task.task_id for task in paper_tasks(families=["color"])][:2]
 ['solid_red_couch_s0', 'solid_red_couch_s1']
 
-Ids, seeds, order and colours follow from rules (protocol 2). What only the authors wrote down is
-read from a clone of their repository: the style prompts, the people's prompts, and for each SUN397
-picture its size and objects.
+Ids, seeds, order and colors follow from rules that the authors' task files obey. What only the
+authors wrote down is read from a clone of their repository: the style prompts, the people's
+prompts, and for each SUN397 picture its size and objects.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ REPOSITORY = "https://github.com/ChrisG777/i2i-interp"
 SIZE = 1024
 SEEDS = 5
 
-# In the order of the authors' file; the colours of ``COLORS`` are in it too.
+# In the order of the authors' file; the colors of ``COLORS`` are in it too.
 COLOR_OBJECTS = ("couch", "chair", "car", "ball", "vase", "pillow", "mug", "hat")
 
 # The ten people of DreamBench++, by their number in its human category.
@@ -210,7 +210,7 @@ def clone_path(task: Task) -> str | None:
 
 
 def row(task: Task) -> dict[str, Any]:
-    """A task as one line of the authors' files, field for field (protocol 2.1)."""
+    """A task as one line of the authors' files, field for field."""
     path = clone_path(task)
     named = task.family in ("color", "style", "manual") and path is not None
     out: dict[str, Any] = {

@@ -84,8 +84,8 @@ class Reference:
 class Task:
     """What one edit is asked to do, and with which noise.
 
-    ``metadata`` holds the fields of the authors' files (protocol 2.1) or, in mini's world, the
-    plain factors of the drawing and of the picture that is asked for.
+    ``metadata`` holds the fields of the authors' task files or, in mini's world, the plain
+    factors of the drawing and of the picture that is asked for.
     """
 
     task_id: str
