@@ -1,4 +1,4 @@
-"""What a study takes before it runs, against the published inventory (protocol 3 and 6)."""
+"""What a study takes before it runs, against what the authors' schedule and verdicts add up to."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from fluxlens.study.sizes import FILE, Size, Sizes, patches, table
 from fluxlens.tasks import FAMILIES, Assets, mini_tasks
 
 BESIDE = Path(__file__).resolve().parents[2] / "shared" / "paper-data"
-# Protocol 6, "as the released drivers run it": calls with and without reference, forwards, PFLOP.
+# As the authors' released drivers run it: calls with and without reference, forwards, PFLOP.
 RELEASED = {
     ("t2i_lens", "style"): (900, 3150, 2250, 9900, 1029),
     ("t2i_lens", "people"): (180, 450, 450, 1260, 168),
@@ -65,7 +65,7 @@ def whole(name: str = "klein-9b"):
 
 
 class Blocks(Costs):
-    """As the protocol counts: nothing before and behind the blocks."""
+    """As ``RELEASED`` is counted: nothing before and behind the blocks."""
 
     def forward(self, size: Size, edit: bool = True) -> Flops:
         made = super().forward(size, edit)

@@ -1,4 +1,4 @@
-"""The formulas of operations against torch's counter over the stock modules, and protocol 6."""
+"""The formulas of operations against torch's counter over the stock modules, and klein's counts."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What must hold exactly, whatever the weights (protocol 5.4)."""
+"""What must hold exactly, whatever the weights."""
 
 import pytest
 import torch
@@ -42,7 +42,7 @@ def under(flux, run, *edges_and_blocks):
     return inside
 
 
-def test_1_cutting_both_roads_is_text_to_image(case):
+def test_cutting_both_roads_is_text_to_image(case):
     flux, _, kwargs, layout = case
     cut = image_states(flux, under(flux, edit(case), ["ref->text", "ref->image"], "*"), layout)
     clean = states(flux, lambda: flux.generate(PROMPT, seed=5, **kwargs))
@@ -51,7 +51,7 @@ def test_1_cutting_both_roads_is_text_to_image(case):
     assert (plain - clean).abs().max() > 0.01
 
 
-def test_1_the_split_schedule_at_its_ends(case):
+def test_the_split_schedule_at_its_ends(case):
     flux, refs, kwargs, layout = case
 
     def dropped(after):
@@ -69,7 +69,7 @@ def test_1_the_split_schedule_at_its_ends(case):
     torch.testing.assert_close(dropped(flux.blocks[-2]), only_image, **CLOSE)
 
 
-def test_1_two_and_four_cuts_of_the_suffix_agree(case):
+def test_two_and_four_cuts_of_the_suffix_agree(case):
     flux, _, _, layout = case
     split = len(flux.blocks) // 2
     before, behind = flux.blocks[:split], flux.blocks[split:]
@@ -80,7 +80,7 @@ def test_1_two_and_four_cuts_of_the_suffix_agree(case):
     torch.testing.assert_close(outs[0], outs[1], **CLOSE)
 
 
-def test_2_cutting_a_suffix_is_dropping_the_reference_tokens(case):
+def test_cutting_a_suffix_is_dropping_the_reference_tokens(case):
     """Remove the reference rows for real from some block on, with hooks of the test's own."""
     flux, _, _, layout = case
     split = len(flux.blocks) // 2
@@ -117,7 +117,7 @@ def test_2_cutting_a_suffix_is_dropping_the_reference_tokens(case):
     torch.testing.assert_close(cut, torch.stack(outs)[:, :, :area], **CLOSE)
 
 
-def test_3_one_step_is_step_0_of_four(case):
+def test_one_step_is_step_0_of_four(case):
     flux, refs, kwargs, _ = case
     acts = []
     for steps in (1, 4):
@@ -128,7 +128,7 @@ def test_3_one_step_is_step_0_of_four(case):
         assert torch.equal(acts[0][block, 0], acts[1][block, 0])
 
 
-def test_3_a_capture_that_stops_at_its_block_is_the_same(every, red):
+def test_a_capture_that_stops_at_its_block_is_the_same(every, red):
     from fluxlens.sampler import rows_of, sample
 
     rows, _ = rows_of(every, PROMPT, red, 5)
@@ -140,7 +140,7 @@ def test_3_a_capture_that_stops_at_its_block_is_the_same(every, red):
         assert torch.equal(short["double.0", step], whole["double.0", step])
 
 
-def test_4_patching_a_run_with_itself_changes_nothing(case):
+def test_patching_a_run_with_itself_changes_nothing(case):
     flux, *_, layout = case
     with flux.capture("*") as acts:
         plain = edit(case)()
@@ -159,7 +159,7 @@ def test_4_patching_a_run_with_itself_changes_nothing(case):
     assert layout.rows == 1
 
 
-def test_4_all_is_padding_and_content_together(case):
+def test_all_is_padding_and_content_together(case):
     flux, refs, kwargs, _ = case
     others = tuple(picture(*ref.size, seed=40 + n) for n, ref in enumerate(refs))
     with flux.capture(flux.binding.style) as acts:
@@ -178,7 +178,7 @@ def test_4_all_is_padding_and_content_together(case):
     assert not torch.equal(whole, states(flux, edit(case)))
 
 
-def test_5_a_full_lens_does_not_depend_on_the_target_prompt(every, red):
+def test_a_full_lens_does_not_depend_on_the_target_prompt(every, red):
     with every.capture(every.binding.style) as acts:
         every.edit(PROMPT, red, steps=1)
 
@@ -193,7 +193,7 @@ def test_5_a_full_lens_does_not_depend_on_the_target_prompt(every, red):
     assert not torch.equal(lens(""), states(every, lambda: every.generate("", seed=1)))
 
 
-def test_6_text_behind_the_last_block_is_thrown_away(case):
+def test_text_behind_the_last_block_is_thrown_away(case):
     flux, refs, kwargs, _ = case
     last = flux.blocks[-1]
     with flux.capture(last) as acts:
@@ -206,7 +206,7 @@ def test_6_text_behind_the_last_block_is_thrown_away(case):
     assert torch.equal(states(flux, patched), states(flux, edit(case)))
 
 
-def test_7_no_mask_is_the_stock_run(case):
+def test_no_mask_is_the_stock_run(case):
     flux, refs, kwargs, _ = case
     ours = edit(case)()
     assert same(ours, stock(flux, image=list(refs), seed=5, **kwargs)[0])
@@ -214,7 +214,7 @@ def test_7_no_mask_is_the_stock_run(case):
     assert same(ours, stock(flux, image=list(refs), seed=5, **kwargs)[0])
 
 
-def test_8_before_the_patched_block_nothing_differs(every, red, blue):
+def test_before_the_patched_block_nothing_differs(every, red, blue):
     block = every.blocks[len(every.blocks) // 2]
     with every.capture(block) as acts:
         every.edit(PROMPT, red, seed=0)

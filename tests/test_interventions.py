@@ -11,7 +11,7 @@ import fluxlens as fl
 
 
 def by_hand(flux, ref, seed, tokens, block):
-    """The T2I Lens spelled out with plain torch hooks, as protocol 1.1 words it."""
+    """The T2I Lens of Section 3 spelled out with plain torch hooks."""
     kept = []
     handle = flux.module(block).register_forward_hook(lambda m, a, out: kept.append(out))
     flux.edit(PROMPT, ref, seed=seed, steps=1)
@@ -32,7 +32,7 @@ def by_hand(flux, ref, seed, tokens, block):
 
 
 @pytest.mark.parametrize("tokens", fl.interventions.TOKENS)
-def test_the_lens_is_the_protocols(flux, red, tokens):
+def test_the_lens_is_the_papers(flux, red, tokens):
     made = fl.t2i_lens(flux, PROMPT, red, seed=4, tokens=tokens)
     region = "text" if tokens == "all" else f"text[{tokens}]"
     assert same(made.image, by_hand(flux, red, 4, region, flux.binding.style))
@@ -71,7 +71,7 @@ def test_the_color_lens_patches_one_step_at_its_own_block(flux, red):
     assert not close(made.image, made.unconditional)
 
 
-def test_lens_baselines_are_the_protocols(flux, red):
+def test_lens_baselines_are_the_papers(flux, red):
     made = fl.t2i_lens(flux, PROMPT, red, seed=4, baselines=True)
     assert close(made.edit, flux.edit(PROMPT, red, seed=4))
     assert close(made.clean, flux.generate(PROMPT, seed=5))

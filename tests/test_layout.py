@@ -33,7 +33,7 @@ def test_content_is_the_instruction_and_nothing_else(flux, prompt):
     assert set(decoded(flux, tokens, "pad").split("<|endoftext|>")) == {""}
 
 
-def test_the_template_has_the_twelve_tokens_of_the_protocol(flux):
+def test_the_template_has_three_tokens_before_and_nine_behind(flux):
     tokens = text_tokens(flux.pipe.tokenizer, PROMPT, 40)
     assert [p for p in tokens.template if p < tokens.content[0]] == [0, 1, 2]
     assert len([p for p in tokens.template if p > tokens.content[-1]]) == 9

@@ -81,7 +81,7 @@ def test_replacements():
 
 
 def test_polarity():
-    """Protocol 3.1: 1 − p for the ref→image rows and the people's lens, p for all others."""
+    """As the tables count: 1 − p for the ref→image rows and the people's lens, p for all others."""
     inverted = {name for name, question in PAPER.items() if question.counts == "fail"}
     assert inverted == {
         "i2i_unc_dreambench_human_identity",

@@ -29,7 +29,7 @@ def data() -> Path:
 
 
 def test_the_paper_s_plan_is_its_minimum(data):
-    """Protocol 6's table of least forwards, from the authors' own files."""
+    """The least forwards for every judged image, from the authors' own files."""
     plan = make_plan("paper", choose(), assets=Assets(data=data))
     assert plan.forwards == 57571
     counts = plan.counts()
@@ -43,7 +43,7 @@ def test_the_paper_s_plan_is_its_minimum(data):
 
 @pytest.mark.slow
 def test_a_tiny_model_runs_them(data, tmp_path):
-    """A colour and an illustrated subject, references of which come with the tasks."""
+    """A color and an illustrated subject, references of which come with the tasks."""
     model = tiny.save(tmp_path / "tiny", replace(SHAPE, length=192))
     words = [
         "run", "--model", str(model), "--paper-data", str(data), "--available", "--limit", "1",

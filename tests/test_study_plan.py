@@ -35,7 +35,7 @@ def planned(plan) -> set[Path]:
 
 
 def test_the_paper_s_minimum(whole):
-    """Protocol 6: every judged image with baselines shared, forward by forward."""
+    """Every judged image with baselines shared, forward by forward."""
     counts = whole.counts()
     assert counts["edit"] == (1360, 5440)
     assert counts["capture"] == (0, 1515)
@@ -183,6 +183,6 @@ def test_a_plan_says_what_needs_it(whole):
     assert told["pictures"] == sum(run["pictures"] for run in told["runs"]) == whole.pictures
     assert told["forwards"] == sum(r["forwards"] for r in told["runs"]) + told["captures"]
     assert {name for run in told["runs"] for name in run["needed_by"]} == set(JUDGES)
-    assert told["released"] == {"calls": 29813, "forwards": 54755 + 42162}  # protocol 6
+    assert told["released"] == {"calls": 29813, "forwards": 54755 + 42162}
     assert "57,571" in plan_text(whole)
     assert set(plan_json(make_plan("mini", choose(extras=EXTRAS)))) == set(told)

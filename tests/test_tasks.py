@@ -102,8 +102,8 @@ def test_what_rules_alone_make_needs_no_clone(tmp_path):
         paper_tasks(tmp_path, "add")
 
 
-def test_seeds_of_the_protocol():
-    """2.4: the ten people's seeds, whatever the prompt; elsewhere a task's own checksum."""
+def test_seeds_are_the_authors():
+    """The ten people's seeds, whatever the prompt; elsewhere a task's own checksum."""
     people = dict(zip(TEST_PEOPLE, (
         1231089401, 247501865, 2235209114, 3323992921, 1148226696,
         3210482924, 3706529026, 3855989353, 45005023, 2681441776,
@@ -226,7 +226,7 @@ def test_references_are_drawn(mini):
     assert len(set(shared)) == 10
 
 
-def test_references_equal_the_authors_colours(data):
+def test_references_equal_the_authors_colors(data):
     for task in paper_tasks(families="color")[::40]:
         with Image.open(data / f"{task.reference.path}.png") as file:
             theirs = file.convert("RGB")
