@@ -6,7 +6,7 @@
 
 Something of the reference came through, or nothing, or something else; also mixtures on either
 side of the middle, and empty places. Where reasonable viewers could differ (a person with three
-attributes of six, a colour half gone), there is no case.
+attributes of six, a color half gone), there is no case.
 """
 
 from __future__ import annotations
@@ -67,18 +67,18 @@ def _scene(rng: Rng) -> Scene:
                  int(rng.integers(LAYOUTS)))  # fmt: skip
 
 
-# ---- colour --------------------------------------------------------------------------------------
+# ---- color --------------------------------------------------------------------------------------
 
 
 def _dyed(rng: Rng, thing: str, rgb: tuple[int, int, int]) -> Drawn:
-    """An object in a colour, or nearly."""
+    """An object in a color, or nearly."""
     if rng.random() < 0.5:
         return StillLife(thing, rgb)
     return Mixture(StillLife(thing, rgb), StillLife(thing, UNDYED), rng.uniform(0.05, 0.2))
 
 
 def _other(rng: Rng, thing: str, *not_these: str) -> Drawn:
-    """What does not show these colours: another one, the undyed object, or an empty studio."""
+    """What does not show these colors: another one, the undyed object, or an empty studio."""
     kind = rng.random()
     if kind < 0.2:
         return SceneView(None)

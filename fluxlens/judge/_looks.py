@@ -30,9 +30,9 @@ __all__ = ["Look", "Place", "Rgb", "far", "look"]
 
 Rgb = tuple[float, float, float]
 
-HUE = 30.0  # levels that a pixel may be off a colour at the brightness that suits it best
+HUE = 30.0  # levels that a pixel may be off a color at the brightness that suits it best
 SHADES = np.arange(0.65, 1.26, 0.1, dtype=np.float32)  # how brightly a surface may be lit
-AREA = 0.10  # share of a picture that is visibly of a colour, where no object is made out
+AREA = 0.10  # share of a picture that is visibly of a color, where no object is made out
 
 
 @dataclass(frozen=True)
@@ -61,7 +61,7 @@ class Look:
 
     @cached_property
     def mean(self) -> Rgb:
-        """The mean colour: what a solid reference is of."""
+        """The mean color: what a solid reference is of."""
         r, g, b = self._pixels().at(0, 0).mean(axis=(0, 1))
         return float(r), float(g), float(b)
 
@@ -77,17 +77,17 @@ class Look:
 
     @property
     def dye(self) -> Rgb | None:
-        """The colour of the object that is there."""
+        """The color of the object that is there."""
         return self._colors[1]
 
     def area(self, rgb: Rgb) -> float:
-        """The share of the picture that is of a colour, however brightly lit."""
+        """The share of the picture that is of a color, however brightly lit."""
         shades = SHADES[:, None] * np.array(rgb, np.float32)
         far = self._colors[2][:, :, None, :] - shades
         return float((np.einsum("yxsc,yxsc->yxs", far, far).min(axis=-1) < HUE**2).mean())
 
     def shows(self, rgb: Rgb) -> bool:
-        """Whether the object is of a colour, or, without one, so much of the picture."""
+        """Whether the object is of a color, or, without one, so much of the picture."""
         if self.dye is not None:
             return far(self.dye, rgb) <= oracle.LIMITS.color
         return self.area(rgb) >= AREA
@@ -122,7 +122,7 @@ class Look:
 
 
 def far(one: Rgb, other: Rgb) -> float:
-    """How far two colours are apart, in levels."""
+    """How far two colors are apart, in levels."""
     return float(np.linalg.norm(np.subtract(one, other)))
 
 

@@ -5,7 +5,7 @@
 (48, 48, 3)
 
 The drawn world paints opaque and half-transparent shapes one over the other, so what a drawing
-command does to any background is linear: it leaves a share of it (``clear``) and adds colour
+command does to any background is linear: it leaves a share of it (``clear``) and adds color
 (``paint``). Two renders tell both, and candidates are then put together without drawing again.
 """
 
@@ -134,19 +134,19 @@ class Layer:
         return Layer(self.clear[index], self.paint[index])
 
 
-def painted(manner: Manner, draw: Draw, grey: int) -> np.ndarray:
-    """A drawing on a grey background."""
+def painted(manner: Manner, draw: Draw, gray: int) -> np.ndarray:
+    """A drawing on a gray background."""
 
     def both(canvas: Canvas) -> None:
-        canvas.backdrop((grey, grey, grey))
+        canvas.backdrop((gray, gray, gray))
         draw(canvas)
 
     return render(manner, both)
 
 
 @lru_cache(maxsize=8)
-def empty(manner: Manner, grey: int) -> np.ndarray:
-    return painted(manner, lambda canvas: None, grey)
+def empty(manner: Manner, gray: int) -> np.ndarray:
+    return painted(manner, lambda canvas: None, gray)
 
 
 def layer(manner: Manner, draw: Draw, clear: np.ndarray | None = None) -> Layer:

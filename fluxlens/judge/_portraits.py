@@ -113,17 +113,17 @@ def _glasses(eyewear: str) -> Layer:
     return _drawn(people._glasses, eyewear=eyewear)
 
 
-# Pairs of shirt colours, none of which overflows in the light, that tell how much of each shows.
+# Pairs of shirt colors, none of which overflows in the light, that tell how much of each shows.
 _PAIRS = (("black", "green"), ("green", "black"), ("blue", "black"), ("black", "blue"))
 
 
 @dataclass(frozen=True)
 class _Cloth:
-    """A shirt, linear in its two colours and in the skin: paint = rest + Σ share × colour."""
+    """A shirt, linear in its two colors and in the skin: paint = rest + Σ share × color."""
 
     clear: np.ndarray
     rest: np.ndarray
-    shares: np.ndarray  # (48, 48, 3): of colour, accent, skin
+    shares: np.ndarray  # (48, 48, 3): of color, accent, skin
 
 
 @cache
@@ -144,8 +144,8 @@ def _cloth(kind: str, pattern: str) -> _Cloth:
             rows.append([SHIRT_COLORS[color][channel], SHIRT_COLORS[accent][channel], *one])
     levels = np.moveaxis(drawn, 0, 2).reshape(-1, len(rows))
     found = (levels @ np.linalg.pinv(np.array(rows, np.float32)).T).reshape(HALF, HALF, 5)
-    grey = painted("photo", draw("black", "green", (190, 190, 190)), 40)
-    skin = (grey - painted("photo", draw("black", "green", black), 40)).mean(axis=-1) / 190
+    gray = painted("photo", draw("black", "green", (190, 190, 190)), 40)
+    skin = (gray - painted("photo", draw("black", "green", black), 40)).mean(axis=-1) / 190
     shares = np.concatenate([found[..., :2], skin[..., None]], axis=-1)
     return _Cloth(clear, found[..., 2:].astype(np.float32), shares.astype(np.float32))
 
@@ -229,7 +229,7 @@ class _Search:
 
 
 def _first(pixels: np.ndarray, behind: np.ndarray) -> Person:
-    """A starting point: skin by the colour of the face, the shirt by all shirts there are."""
+    """A starting point: skin by the color of the face, the shirt by all shirts there are."""
     face = pixels[20:24, 22:26].reshape(-1, 3).mean(axis=0)
     tones = np.array(list(SKIN_TONES.values()), np.float32) * 0.97
     skin = list(SKIN_TONES)[int(((tones - face) ** 2).sum(axis=1).argmin())]
@@ -243,7 +243,7 @@ def _first(pixels: np.ndarray, behind: np.ndarray) -> Person:
         base = cloth.rest[low] + cloth.clear[low] * behind[low]
         base = base + s[..., 2:] * np.array(SKIN_TONES[skin], np.float32)
         rest = pixels[low] - base
-        # |rest - a c - b d|² for every pair of colours, from a few sums.
+        # |rest - a c - b d|² for every pair of colors, from a few sums.
         aa, bb, ab = (s[..., i] * s[..., j] for i, j in ((0, 0), (1, 1), (0, 1)))
         ra, rb = (np.einsum("ij,ijc->c", s[..., i], rest) for i in (0, 1))
         one = aa.sum() * (colors**2).sum(axis=1) - 2 * colors @ ra

@@ -39,11 +39,11 @@ class CannotTell(Exception):
 Looks = Mapping[Role, Look]
 Rule = Callable[[Looks], Answer]
 
-# ---- colour --------------------------------------------------------------------------------------
+# ---- color --------------------------------------------------------------------------------------
 
 
 def _color(look: Look, rgb: Rgb) -> str:
-    """How a picture stands to the reference's colour."""
+    """How a picture stands to the reference's color."""
     if look.dye is not None:
         return f"{look.thing}, {far(look.dye, rgb):.0f} levels from Image 1's color"
     return f"no object, {look.area(rgb):.0%} of it in Image 1's color"
@@ -73,7 +73,7 @@ def _like_color(looks: Looks) -> Answer:
 
 
 def _nearer_color(looks: Looks) -> tuple[float, float, float, str]:
-    """How far Image 4 is from Image 1's colour, Image 2's and from no dye at all."""
+    """How far Image 4 is from Image 1's color, Image 2's and from no dye at all."""
     one, two = looks["source_reference"].mean, looks["target_reference"].mean
     dye, thing = looks["patched"].dye, looks["patched"].thing
     if dye is None:
@@ -84,7 +84,7 @@ def _nearer_color(looks: Looks) -> tuple[float, float, float, str]:
 
 
 def _took_color(looks: Looks) -> Answer:
-    """An undyed thing may be nearer to Image 1 than to Image 2 and has not taken on its colour."""
+    """An undyed thing may be nearer to Image 1 than to Image 2 and has not taken on its color."""
     a, b, bare, reason = _nearer_color(looks)
     return Answer(a < min(b, bare), reason)
 

@@ -1,9 +1,9 @@
-"""Banks of places: every scene of the world, as mixtures of an accent colour into few drawings.
+"""Banks of places: every scene of the world, as mixtures of an accent color into few drawings.
 
 >>> bank = scenes("photo"); bank.names[0]
 Scene(setting='beach', light='morning', palette=0, layout=0)
 
-A scene is linear in its accent colour, so 336 pairs of renders make all 2,688 photographs.
+A scene is linear in its accent color, so 336 pairs of renders make all 2,688 photographs.
 """
 
 from dataclasses import dataclass
@@ -16,7 +16,7 @@ from fluxlens.mini.canvas import Canvas, Color, Manner, mix
 from fluxlens.mini.scenes import DRAW, LAYOUTS, LIGHTS, PALETTES, SETTINGS, Scene
 from fluxlens.mini.settings import Stage
 
-GREY = 190  # an accent that no light makes overflow
+GRAY = 190  # an accent that no light makes overflow
 
 __all__ = ["SceneBank", "SceneMatch", "scenes"]
 
@@ -50,8 +50,8 @@ class SceneBank:
             for light in lights:
                 for layout in range(LAYOUTS):
                     plain = _draw(manner, setting, light, layout, (0, 0, 0))
-                    grey = _draw(manner, setting, light, layout, (GREY,) * 3)
-                    accent = (grey - plain).mean(axis=-1, keepdims=True) / GREY
+                    gray = _draw(manner, setting, light, layout, (GRAY,) * 3)
+                    accent = (gray - plain).mean(axis=-1, keepdims=True) / GRAY
                     for palette in range(PALETTES):
                         color = np.array(Stage(board, light, palette, layout).accent, np.float32)
                         whole = np.clip(plain + accent * color, 0, 255)

@@ -14,14 +14,14 @@ from fluxlens.judge._pixels import HALF, Layer, Picture, average, layer, loss, m
 from fluxlens.mini.objects import COLOR_OBJECTS, PROPS, draw_object, draw_prop
 from fluxlens.mini.scenes import SLOTS, Scene, slot
 
-GREY = 190
+GRAY = 190
 
 __all__ = ["ObjectMatch", "PropMatch", "match_object", "match_prop", "props"]
 
 
 @dataclass(frozen=True)
 class ObjectMatch:
-    """The dyed object that explains a picture best, its colour, and what is left unexplained."""
+    """The dyed object that explains a picture best, its color, and what is left unexplained."""
 
     object: str
     rgb: tuple[float, float, float]
@@ -60,11 +60,11 @@ def _objects() -> tuple[_Objects, _Objects]:
     for name, size in product(COLOR_OBJECTS, (47, 50, 53)):
         place = partial(draw_object, name=name, x=48, base=82, size=size)
         black = layer("photo", partial(place, color=(0, 0, 0)))
-        grey = layer("photo", partial(place, color=(GREY,) * 3), black.clear)
+        gray = layer("photo", partial(place, color=(GRAY,) * 3), black.clear)
         names.append(name)
         clear.append(black.clear)
         fixed.append(black.paint)
-        dye.append((grey.paint - black.paint).mean(axis=-1, keepdims=True) / GREY)
+        dye.append((gray.paint - black.paint).mean(axis=-1, keepdims=True) / GRAY)
     fine = _Objects(tuple(names), np.stack(clear), np.stack(fixed), np.stack(dye))
     # Coarse: all of them at nine places, at a quarter of the size.
     parts = [fine.moved(dx, dy) for dx, dy in product((-2, 0, 2), (-2, 0, 2))]

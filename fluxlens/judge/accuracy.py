@@ -1,7 +1,7 @@
 """How often the oracle is right: on fresh renders, and on renders spoilt as bad generations are.
 
 >>> measure(n=2, seed=5)[0]
-{'name': 'object', 'n': 2, 'clean': 1.0, 'blurred': 1.0, 'recoloured': 1.0, 'noised': 1.0, ...}
+{'name': 'object', 'n': 2, 'clean': 1.0, 'blurred': 1.0, 'recolored': 1.0, 'noised': 1.0, ...}
 
 ``python -m fluxlens.judge.accuracy [--n 200] [--format json] [--write]`` prints the table; with
 ``--write`` it also replaces ``oracle_accuracy.json``, the table that the package carries. The seed
@@ -43,7 +43,7 @@ def _blurred(pixels: Pixels, rng: np.random.Generator) -> Pixels:
     return gaussian_filter(pixels, (sigma, sigma, 0), mode="nearest")
 
 
-def _recoloured(pixels: Pixels, rng: np.random.Generator) -> Pixels:
+def _recolored(pixels: Pixels, rng: np.random.Generator) -> Pixels:
     return pixels + rng.uniform(-12, 12, 3)
 
 
@@ -67,7 +67,7 @@ def _halved(pixels: Pixels, rng: np.random.Generator) -> Pixels:
 
 
 def _all(pixels: Pixels, rng: np.random.Generator) -> Pixels:
-    for one in (_blurred, _recoloured, _shifted):
+    for one in (_blurred, _recolored, _shifted):
         pixels = one(pixels, rng)
     return pixels + rng.normal(0, 5, pixels.shape)
 
@@ -75,11 +75,11 @@ def _all(pixels: Pixels, rng: np.random.Generator) -> Pixels:
 SPOILT: dict[str, Spoil] = {
     "clean": lambda pixels, rng: pixels,
     "blurred": _blurred,  # Gaussian, 1.0 to 1.5 pixels
-    "recoloured": _recoloured,  # each channel up to 12 levels up or down
+    "recolored": _recolored,  # each channel up to 12 levels up or down
     "noised": _noised,  # sigma 10
     "shifted": _shifted,  # up to 2 pixels each way
     "halved": _halved,  # 48×48 and back
-    "all": _all,  # blurred, recoloured, shifted, and noise of sigma 5
+    "all": _all,  # blurred, recolored, shifted, and noise of sigma 5
 }
 
 

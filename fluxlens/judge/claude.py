@@ -1,4 +1,4 @@
-"""Claude as a judge: the paper's instrument (section 4.1, Appendix E), by Anthropic's own SDK.
+"""Claude as a judge: the paper's instrument (Section 3, Appendix E), by Anthropic's own SDK.
 
 >>> judge = ClaudeJudge(budget=Budget(5.00))  # the key comes from ANTHROPIC_API_KEY
 >>> judge.ask(Request("solid_red_mug_s0", question, images))

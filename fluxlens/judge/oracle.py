@@ -9,11 +9,11 @@ are put together from a few renders of the world (:mod:`fluxlens.judge._pixels`)
 light blur at half the size, with each pixel's error capped; whatever the world leaves free (where
 a thing stands, how bright the studio is, a shift of the whole picture by up to two pixels) is
 searched over. Dyes and accents are solved for by least squares and then named. Film grain plays no
-part. So a picture may be blurred, a little shifted or off in colour and still be read.
+part. So a picture may be blurred, a little shifted or off in color and still be read.
 
 A judge may be told what a task fixes, such as the scene a prop was to be added to, never the answer
 in question. A picture that no drawing explains reads as None. The limits for that (``LIMITS``)
-were set on renders with seeds from 77,000 on, clean and spoilt, and on grey noise, flat colours and
+were set on renders with seeds from 77,000 on, clean and spoilt, and on gray noise, flat colors and
 pictures of the other families; the accuracies in ``oracle_accuracy.json`` are of other seeds
 (:mod:`fluxlens.judge.accuracy`).
 
@@ -56,7 +56,7 @@ class Limits:
 
     object_error: float = 20.0
     object_gain: float = 0.6
-    color: float = 52.0  # how far a dye may be from the colour that it is named after
+    color: float = 52.0  # how far a dye may be from the color that it is named after
     figure_error: float = 28.0
     figure_gain: float = 0.45
     scene_error: float = 22.0
@@ -74,7 +74,7 @@ def _picture(image: ImageLike) -> Picture:
     return image if isinstance(image, Picture) else Picture(image)
 
 
-# ---- colour ----------------------------------------------------------------------------------
+# ---- color ----------------------------------------------------------------------------------
 
 
 def _object(image: ImageLike, object: str | None = None) -> ObjectMatch | None:
@@ -109,7 +109,7 @@ def read_rgb(image: ImageLike, object: str | None = None) -> tuple[float, float,
 
 def read_color(image: ImageLike, object: str | None = None) -> str | None:
     """The name of the dye: one of the paper's eight, ``"undyed"``, or None when it is no such
-    colour or there is no object. ``object`` is what a prompt asked for, if that is not in question.
+    color or there is no object. ``object`` is what a prompt asked for, if that is not in question.
 
     >>> read_color(StillLife("vase", COLORS["purple"]).draw(NO_FREE), object="vase")
     'purple'

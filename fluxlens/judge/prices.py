@@ -9,7 +9,7 @@
 >>> budget.spent, budget.reserved
 (0.02, 0.0)
 
-The prices are data, with their date (``prices.toml``). The paper names its judge in section 4.1
+The prices are data, with their date (``prices.toml``). The paper names its judge in Section 3
 (Claude Opus 4.7) and gives no cost.
 """
 

@@ -7,7 +7,7 @@
 'Is the predominant color of Image 1 about as present in Image 3 as it is in Image 2?'
 
 A judge is named as the authors name its file of verdicts. One that answers "pass" says the question
-is true; whether that makes the table's outcome (colour *observed*, *destroyed*, *transferred*) or
+is true; whether that makes the table's outcome (color *observed*, *destroyed*, *transferred*) or
 its opposite is the question's polarity, ``counts``. Everything is read from ``questions.toml``,
 where each text says whether it is quoted, derived from a quoted one, or ours.
 """

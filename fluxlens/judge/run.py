@@ -7,7 +7,7 @@
 Tally(judged=1, passed=1, failed=0, skipped=0, cost=0.0221, stopped='')
 
 Run it again and it goes on where it was: what has its verdict is skipped, what failed is tried
-anew. The questions about one entity that begin with the same pictures (section 4.1's three
+anew. The questions about one entity that begin with the same pictures (Section 4.4's three
 variants, say) are asked one after another, so that a judge with a prompt cache reads them once.
 """
 

@@ -3,7 +3,7 @@
 >>> own_client().api_key is not None  # with ANTHROPIC_API_KEY set
 True
 
-Only the paper's judge (section 4.1) needs it; mini's oracle and the tables do not.
+Only the paper's judge (Section 3) needs it; mini's oracle and the tables do not.
 """
 
 from __future__ import annotations
