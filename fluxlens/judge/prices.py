@@ -44,8 +44,8 @@ class Price:
                 raise ValueError(f"a price is a number of dollars, not {name} = {value!r}")
 
     def cost(
-        self, input_tokens: int, output_tokens: int, cache_write: int = 0, cache_read: int = 0,
-        *, batch: bool = False,
+        self, input_tokens: float, output_tokens: float, cache_write: float = 0,
+        cache_read: float = 0, *, batch: bool = False,
     ) -> float:  # fmt: skip
         """What a message has cost, from the four counts of its usage."""
         dollars = (

@@ -11,13 +11,14 @@ it. Style by the T2I Lens, color by the color lens, each as the recipes use the 
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 from tqdm import tqdm
 
-from fluxlens.interventions import color_lens, t2i_lens
+from fluxlens.interventions import Result, color_lens, t2i_lens
 from fluxlens.mini.evaluate import read
 from fluxlens.mini.export import NAMES
 from fluxlens.mini.world import FREE, random_edit
@@ -26,18 +27,19 @@ from fluxlens.statistics import wilson
 if TYPE_CHECKING:
     from fluxlens.models import Flux
 
+Family = Literal["color", "style"]
 # The evaluation, the study and the book draw their tasks from other streams.
 SEED = 9_002
 ROWS = {
     "color": "color: the reference’s color on the object",
     "style": "style: the reference’s manner",
 }
-LENS = {"color": color_lens, "style": t2i_lens}
+LENS: dict[Family, Callable[..., Result]] = {"color": color_lens, "style": t2i_lens}
 
 __all__ = ["choose", "sweep", "write"]
 
 
-def sweep(flux: Flux, family: Literal["color", "style"], n: int = 40) -> dict[str, float]:
+def sweep(flux: Flux, family: Family, n: int = 40) -> dict[str, float]:
     """Block → share of `n` held-out tasks whose property the lens shows there."""
     rng = np.random.default_rng([SEED, list(ROWS).index(family)])
     edits = [random_edit(family, rng, held=True) for _ in range(n)]
@@ -59,7 +61,9 @@ def choose(rates: dict[str, float], n: int = 40) -> str:
     return next(block for block, rate in rates.items() if rate >= low)
 
 
-def write(folder: Path, sweeps: dict[str, dict[str, dict[str, float]]], n: int) -> dict[str, str]:
+def write(
+    folder: Path, sweeps: dict[str, dict[Family, dict[str, float]]], n: int
+) -> dict[str, str]:
     """Put the blocks, and the sweeps behind them, into both models' ``fluxlens.json``.
 
     `sweeps` is model → family → rates. The blocks are those of *bound* in both models: where a lens

@@ -43,11 +43,7 @@ class Bill:
     batch: float = 0
 
     def __add__(self, other: Bill) -> Bill:
-        return Bill(*(a + b for a, b in zip(_values(self), _values(other), strict=True)))
-
-
-def _values(bill: Bill) -> tuple[float, ...]:
-    return tuple(vars(bill).values())
+        return Bill(**{name: value + getattr(other, name) for name, value in vars(self).items()})
 
 
 def judging(plan: Plan, sizes: Sizes, price: Price) -> dict[str, Bill]:
@@ -82,7 +78,9 @@ def asked(plan: Plan, picture: Picture) -> Iterator[CellPlan]:
 
 def _bill(questions: list[Question], count: int, task: Mix, source: Mix, price: Price) -> Bill:
     """The same questions about `count` entities, whose pictures come from two tasks at most."""
-    seen = {role: _seen(role, task, source) for question in questions for role in question.images}
+    seen: dict[str, float] = {
+        role: _seen(role, task, source) for question in questions for role in question.images
+    }
     texts = [len(q.system) + len(q.text) + sum(map(len, q.labels)) for q in questions]
     tokens = [
         text / CHARACTERS + sum(seen[role] for role in question.images)

@@ -22,7 +22,7 @@ from fluxlens.study.judging import asked
 from fluxlens.study.paths import Entity
 from fluxlens.study.plan import Plan
 from fluxlens.study.shapes import ModelShape
-from fluxlens.study.sizes import Sizes
+from fluxlens.study.sizes import Mix, Sizes
 from fluxlens.tasks import Task
 
 __all__ = ["ReleasedCell", "released"]
@@ -77,13 +77,22 @@ def released(plan: Plan, sizes: Sizes, model: ModelShape) -> Iterator[ReleasedCe
         for (mix, edit, steps), count in calls.items():
             made[edit] += count
             forwards[edit] += count * steps
-            blocks += count * steps * mix.mean(lambda s, e=edit: costs.forward(s, e).blocks)
-            transformer += count * steps * mix.mean(lambda s, e=edit: costs.forward(s, e).total)
+            in_blocks, in_all = _forward(costs, mix, edit)
+            blocks += count * steps * in_blocks
+            transformer += count * steps * in_all
             vae += count * (mix.mean(costs.decode) + edit * mix.mean(costs.encode))
         yield ReleasedCell(
             recipe, family, made[True], made[False], forwards[True], forwards[False],
             blocks, transformer, made.total() * text, vae,
         )  # fmt: skip
+
+
+def _forward(costs: Costs, mix: Mix, edit: bool) -> tuple[float, float]:
+    """The operations of a forward: the blocks', and all of them."""
+    return (
+        mix.mean(lambda size: costs.forward(size, edit).blocks),
+        mix.mean(lambda size: costs.forward(size, edit).total),
+    )
 
 
 def _variants() -> Counter[tuple[str, str]]:
