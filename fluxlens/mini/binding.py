@@ -70,7 +70,7 @@ def write(
     shows nothing there is nothing to choose, and both are to be read at the same place.
     """
     bound, _ = NAMES.values()
-    binding = {family: choose(rates, n) for family, rates in sweeps[bound].items()}
+    binding: dict[str, str] = {family: choose(rates, n) for family, rates in sweeps[bound].items()}
     for model, rates in sweeps.items():
         path = folder / model / "fluxlens.json"
         facts = json.loads(path.read_text())
