@@ -96,7 +96,8 @@ def test_progress_on_demand(server, judge, pictures, tmp_path, capfd):
     assert "$0.04" in shown
 
 
-def test_prices():
+def test_prices(monkeypatch):
+    monkeypatch.setenv("ANTHROPIC_API_KEY", KEY)
     prices = load_prices()
     assert prices.date
     assert prices.of("claude-opus-4-7") == Price(5.0, 25.0, 6.25, 0.5)

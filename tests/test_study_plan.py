@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from functools import cache
 from itertools import pairwise
 from pathlib import Path
 
@@ -24,9 +25,14 @@ FOLDER = Path("results/mini")
 JUDGES = [cell.judge for cell in load_paper().cells]
 
 
-@pytest.fixture(scope="module")
-def whole():
+@cache
+def everything():
     return make_plan("mini", choose())
+
+
+@pytest.fixture
+def whole():
+    return everything()
 
 
 def planned(plan) -> set[Path]:
@@ -107,7 +113,7 @@ def test_what_a_unit_s_source_run_must_give():
 
 @settings(max_examples=8, deadline=None)
 @given(cells=st.lists(st.sampled_from(JUDGES), min_size=1, max_size=4), tokens=st.integers(1, 9000))
-def test_a_picture_keeps_its_company_whichever_cells_are_chosen(whole, cells, tokens):
+def test_a_picture_keeps_its_company_whichever_cells_are_chosen(cells, tokens):
     """Rows that share a run of the model move one another by rounding: so they never change."""
 
     def company(plan):
@@ -118,13 +124,14 @@ def test_a_picture_keeps_its_company_whichever_cells_are_chosen(whole, cells, to
             for picture in group
         }
 
-    part, all_of_it = company(make_plan("mini", choose(cells))), company(whole)
+    part, all_of_it = company(make_plan("mini", choose(cells))), company(everything())
     assert all(part[p] == all_of_it[p] for p in part)
 
 
 @settings(max_examples=8, deadline=None)
 @given(tokens=st.integers(1, 20000), parts=st.integers(1, 60))
-def test_batches_and_shards_partition_the_plan(whole, tokens, parts):
+def test_batches_and_shards_partition_the_plan(tokens, parts):
+    whole = everything()
     batches = whole.batches(64, tokens)
     made = [picture for batch in batches for group in batch.groups for picture in group]
     assert Counter(made) == Counter(whole)
