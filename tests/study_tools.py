@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +14,9 @@ SHAPE = tiny.Shape(double=1, single=2, heads=1, length=96)  # long enough for mi
 
 def files(root: Path) -> dict[str, Path]:
     """Every picture under a folder, by its path in there."""
-    return {path.relative_to(root).as_posix(): path for path in sorted(root.rglob("*.png"))}
+    # os.walk bears folders and files that come and go while a run is under way; rglob does not.
+    found = [Path(at) / name for at, _, names in os.walk(root) for name in names]
+    return {p.relative_to(root).as_posix(): p for p in sorted(found) if p.suffix == ".png"}
 
 
 def stamps(root: Path) -> dict[str, tuple[int, int]]:
