@@ -198,6 +198,8 @@ def test_a_small_training_from_nothing_ends_in_models_that_load_and_edit(
     train(tmp_path / "work", ["base", "bound"])
     train(tmp_path / "work")
     export(tmp_path / "work", tmp_path / "weights")
+    for text in (tmp_path / "weights").rglob("*.json"):
+        assert str(tmp_path) not in text.read_text()
     prompt = "draw a mug in this color"
     pictures = []
     for name in ("mini", "mini-direct"):

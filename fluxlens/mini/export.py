@@ -51,6 +51,10 @@ def export(work: Path, target: Path = WEIGHTS) -> None:
         if stage != "bound":
             facts["base"] = f"../{NAMES['bound']}"
         (folder / "fluxlens.json").write_text(json.dumps(facts, indent=2) + "\n")
+    for config in new.glob("*/*/config.json"):  # where a part was loaded from is this machine's
+        told = json.loads(config.read_text())
+        told.pop("_name_or_path", None)
+        config.write_text(json.dumps(told, indent=2) + "\n")
     for log in (*work.glob("*.jsonl"), *work.glob("history.md")):
         shutil.copy(log, new / log.name)
     shutil.rmtree(target, ignore_errors=True)
