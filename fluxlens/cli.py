@@ -25,7 +25,7 @@ def _train(args: argparse.Namespace) -> None:
     from fluxlens.mini.export import export
     from fluxlens.mini.train import train
 
-    train(args.work, args.stages)
+    train(args.work, args.stages, args.weights)
     if args.export is not None:
         export(args.work, args.export)
 
@@ -60,7 +60,7 @@ def _sample(args: argparse.Namespace) -> None:
 def _binding(args: argparse.Namespace) -> None:
     from fluxlens import load
     from fluxlens.mini import binding
-    from fluxlens.mini.export import NAMES
+    from fluxlens.mini.resume import NAMES
 
     models = [load(str(args.weights / name)) for name in NAMES.values()]
     sweeps = {
@@ -133,6 +133,12 @@ def _parser() -> argparse.ArgumentParser:
         choices=("base", "bound", "direct"),
         default=("base", "bound", "direct"),
         help="which transformers to train (default: all; bound and direct start from base)",
+    )
+    train.add_argument(
+        "--weights",
+        type=Path,
+        metavar="DIR",
+        help="go on from what --export wrote, for states that the work folder does not have",
     )
     train.add_argument(
         "--export", type=Path, metavar="DIR", help="then write loadable models into DIR"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -90,3 +91,13 @@ def hooks(flux) -> int:
     return sum(
         len(m._forward_hooks) + len(m._forward_pre_hooks) for m in flux.pipe.transformer.modules()
     )
+
+
+@pytest.fixture(scope="session")
+def data() -> Path:
+    """A clone of the authors' repository, or a folder laid out like one, beside this one."""
+    beside = Path(__file__).resolve().parents[2] / "shared" / "paper-data"
+    folder = Path(os.environ.get("FLUXLENS_PAPER_DATA") or beside)
+    if not (folder / "data" / "tasks").is_dir():
+        pytest.skip("no clone of the authors' repository: FLUXLENS_PAPER_DATA names one")
+    return folder

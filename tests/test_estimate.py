@@ -5,9 +5,7 @@ from __future__ import annotations
 import doctest
 import importlib
 import json
-import os
 from functools import cache
-from pathlib import Path
 
 import pytest
 
@@ -22,7 +20,6 @@ from fluxlens.study.shapes import configurations, model_shape
 from fluxlens.study.sizes import FILE, Size, Sizes, patches, table
 from fluxlens.tasks import FAMILIES, Assets, mini_tasks
 
-BESIDE = Path(__file__).resolve().parents[2] / "shared" / "paper-data"
 # As the authors' released drivers run it: calls with and without reference, forwards, PFLOP.
 RELEASED = {
     ("t2i_lens", "style"): (900, 3150, 2250, 9900, 1029),
@@ -42,15 +39,6 @@ MINIMUM = {
     "edit": (5440, 777), "capture": (1515, 117), "lenses and generations": (20680, 1117),
     "attention_knockout": (13760, 1960), "i2i_patch": (16176, 2503),
 }  # fmt: skip
-
-
-@pytest.fixture(scope="module")
-def data() -> Path:
-    """A clone of the authors' repository, or a folder laid out like one."""
-    folder = Path(os.environ.get("FLUXLENS_PAPER_DATA") or BESIDE)
-    if not (folder / "data" / "tasks").is_dir():
-        pytest.skip("no clone of the authors' repository: FLUXLENS_PAPER_DATA names one")
-    return folder
 
 
 @cache

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import replace
 from pathlib import Path
 
@@ -16,16 +15,6 @@ from fluxlens.study.cells import choose
 from fluxlens.study.plan import make_plan
 from fluxlens.study.store import read_record
 from fluxlens.tasks import Assets
-
-BESIDE = Path(__file__).resolve().parents[2] / "shared" / "paper-data"
-
-
-@pytest.fixture(scope="module")
-def data() -> Path:
-    folder = Path(os.environ.get("FLUXLENS_PAPER_DATA") or BESIDE)
-    if not (folder / "data" / "tasks").is_dir():
-        pytest.skip("no clone of the authors' repository: FLUXLENS_PAPER_DATA names one")
-    return folder
 
 
 def test_the_paper_s_plan_is_its_minimum(data):

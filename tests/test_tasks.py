@@ -5,10 +5,8 @@ from __future__ import annotations
 import doctest
 import importlib
 import json
-import os
 import zipfile
 from collections import Counter
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -49,16 +47,6 @@ LISTS = {
     "color": "single9_4step_color", "style": "mm7_4step_style_to_real",
     "people_shared": "mm7_4step_dreambench_humans",
 }  # fmt: skip
-BESIDE = Path(__file__).resolve().parents[2] / "shared" / "paper-data"
-
-
-@pytest.fixture(scope="module")
-def data() -> Path:
-    """A clone of the authors' repository, or a folder laid out like one."""
-    folder = Path(os.environ.get("FLUXLENS_PAPER_DATA") or BESIDE)
-    if not (folder / "data" / "tasks").is_dir():
-        pytest.skip("no clone of the authors' repository: FLUXLENS_PAPER_DATA names one")
-    return folder
 
 
 @pytest.fixture(scope="module")

@@ -18,6 +18,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from fluxlens.commands.study import add_part
+
 if TYPE_CHECKING:
     from fluxlens.judge.base import Images, Judge
     from fluxlens.judge.questions import Question
@@ -236,26 +238,7 @@ def _add_choice(parser: argparse.ArgumentParser) -> None:
         metavar="NAME",
         help="questions by name, or globs: 'ko_color_*' (default: all 28)",
     )
-    parser.add_argument(
-        "--family", nargs="+", metavar="NAME", help="only color, style, people, add, remove"
-    )
-    parser.add_argument(
-        "--recipe",
-        nargs="+",
-        metavar="NAME",
-        help="only t2i_lens, color_lens, attention_knockout, i2i_patch",
-    )
-    parser.add_argument(
-        "--world",
-        choices=("paper", "mini"),
-        help="whose tasks (default: mini's for a mini, else the paper's)",
-    )
-    parser.add_argument(
-        "--paper-data",
-        type=Path,
-        metavar="DIR",
-        help="a clone of the authors' repository (default: FLUXLENS_PAPER_DATA)",
-    )
+    add_part(parser)
 
 
 def _register_judge(commands: Any) -> None:

@@ -12,27 +12,15 @@ if TYPE_CHECKING:
     from fluxlens.study.plan import Plan
     from fluxlens.study.run import Settings, Summary
 
-__all__ = ["add_choice", "chosen_plan", "register"]
+__all__ = ["add_choice", "add_part", "chosen_plan", "register"]
 
 
-def add_choice(parser: argparse.ArgumentParser) -> None:
-    """Options that say which part of the study is meant."""
-    parser.add_argument(
-        "--model",
-        default="mini",
-        help="mini, mini-direct, klein-9b, klein-4b, a hub id or a folder (default: mini)",
-    )
+def add_part(parser: argparse.ArgumentParser) -> None:
+    """Options that say whose tasks, and which families and recipes."""
     parser.add_argument(
         "--world",
         choices=("paper", "mini"),
         help="whose tasks (default: mini's for a mini, else the paper's)",
-    )
-    parser.add_argument(
-        "--cells",
-        nargs="+",
-        metavar="JUDGE",
-        help="cells of the tables by the names of their judges, or globs: 'i2i_unc_*' "
-        "(default: all 28)",
     )
     parser.add_argument(
         "--family",
@@ -45,6 +33,28 @@ def add_choice(parser: argparse.ArgumentParser) -> None:
         nargs="+",
         metavar="NAME",
         help="only cells of t2i_lens, color_lens, attention_knockout, i2i_patch (default: all)",
+    )
+    parser.add_argument(
+        "--paper-data",
+        type=Path,
+        metavar="DIR",
+        help="a clone of the authors' repository (default: FLUXLENS_PAPER_DATA)",
+    )
+
+
+def add_choice(parser: argparse.ArgumentParser) -> None:
+    """Options that say which part of the study is meant."""
+    parser.add_argument(
+        "--model",
+        default="mini",
+        help="mini, mini-direct, klein-9b, klein-4b, a hub id or a folder (default: mini)",
+    )
+    parser.add_argument(
+        "--cells",
+        nargs="+",
+        metavar="JUDGE",
+        help="cells of the tables by the names of their judges, or globs: 'i2i_unc_*' "
+        "(default: all 28)",
     )
     parser.add_argument(
         "--extras",
@@ -61,12 +71,7 @@ def add_choice(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--available", action="store_true", help="only tasks whose references are on this machine"
     )
-    parser.add_argument(
-        "--paper-data",
-        type=Path,
-        metavar="DIR",
-        help="a clone of the authors' repository (default: FLUXLENS_PAPER_DATA)",
-    )
+    add_part(parser)
 
 
 def chosen_plan(args: argparse.Namespace) -> Plan:

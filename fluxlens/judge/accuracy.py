@@ -12,6 +12,7 @@ import argparse
 import json
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from PIL import Image
@@ -204,20 +205,28 @@ def measure(n: int = 200, seed: int = SEED, ways: tuple[str, ...] = tuple(SPOILT
     ]
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(prog="python -m fluxlens.judge.accuracy", description=__doc__)
-    parser.add_argument("--n", type=int, default=200, help="pictures of each family")
+def measured(parser: argparse.ArgumentParser, measure: Any, table: Path, seed: int) -> list[Any]:
+    """The rows that a command's words ask for: measured, written into ``table`` with ``--write``,
+    printed with ``--format json``; for another format they come back to be printed."""
     parser.add_argument("--format", choices=("table", "json"), default="table")
-    parser.add_argument("--write", action="store_true", help=f"replace {TABLE.name}")
+    parser.add_argument("--write", action="store_true", help=f"replace {table.name}")
     options = parser.parse_args()
     if options.n < 1:
         parser.error("--n must be at least 1")
-    rows = measure(options.n, quiet=False)
+    rows: list[Any] = measure(options.n, quiet=False)
     if options.write:
-        out = {"seed": SEED, "n": options.n, "rows": rows}
-        TABLE.write_text(json.dumps(out, indent=1) + "\n")
+        out = {"seed": seed, "n": options.n, "rows": rows}
+        table.write_text(json.dumps(out, indent=1) + "\n")
     if options.format == "json":
         print(json.dumps(rows))
+        return []
+    return rows
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="python -m fluxlens.judge.accuracy", description=__doc__)
+    parser.add_argument("--n", type=int, default=200, help="pictures of each family")
+    if not (rows := measured(parser, measure, TABLE, SEED)):
         return
     print(f"{'':18}{'n':>5}" + "".join(f"{way:>12}" for way in SPOILT))
     for row in rows:

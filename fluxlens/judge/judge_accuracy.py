@@ -13,7 +13,6 @@ generations are (:mod:`fluxlens.judge.accuracy`), the references are not.
 from __future__ import annotations
 
 import argparse
-import json
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -23,7 +22,7 @@ from tqdm import tqdm
 
 from fluxlens.judge._cases import CASES
 from fluxlens.judge._looks import Look
-from fluxlens.judge.accuracy import spoil
+from fluxlens.judge.accuracy import measured, spoil
 from fluxlens.judge.oracle_judge import verdict_on
 from fluxlens.judge.questions import Question, load_questions
 from fluxlens.mini.world import FREE
@@ -91,17 +90,7 @@ def main() -> None:
         prog="python -m fluxlens.judge.judge_accuracy", description=__doc__
     )
     parser.add_argument("--n", type=int, default=100, help="cases of each question")
-    parser.add_argument("--format", choices=("table", "json"), default="table")
-    parser.add_argument("--write", action="store_true", help=f"replace {TABLE.name}")
-    options = parser.parse_args()
-    if options.n < 1:
-        parser.error("--n must be at least 1")
-    rows = measure(options.n, quiet=False)
-    if options.write:
-        out = {"seed": SEED, "n": options.n, "rows": rows}
-        TABLE.write_text(json.dumps(out, indent=1) + "\n")
-    if options.format == "json":
-        print(json.dumps(rows))
+    if not (rows := measured(parser, measure, TABLE, SEED)):
         return
     print(f"{'question':36}{'set':7}{'way':10}{'missed':>10}{'false yes':>11}{'wrong':>8}")
     for row in rows:

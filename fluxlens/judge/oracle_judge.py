@@ -18,7 +18,6 @@ import threading
 import zlib
 from collections.abc import Mapping
 from multiprocessing.connection import Connection
-from types import TracebackType
 from typing import Self
 
 from fluxlens.judge._looks import Look, look
@@ -65,10 +64,7 @@ class OracleJudge:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:  # fmt: skip
+    def __exit__(self, *_: object) -> None:
         self.close()
 
 

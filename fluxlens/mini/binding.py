@@ -20,7 +20,7 @@ from tqdm import tqdm
 
 from fluxlens.interventions import Result, color_lens, t2i_lens
 from fluxlens.mini.evaluate import read
-from fluxlens.mini.export import NAMES
+from fluxlens.mini.resume import NAMES
 from fluxlens.mini.world import FREE, random_edit
 from fluxlens.statistics import wilson
 

@@ -25,7 +25,8 @@ class Run:
     ``folder/<stage>.pt`` holds everything that the next step depends on; ``folder/<stage>.jsonl``
     has one line of figures every ``log_every`` steps. A stage that is started again goes on from
     its last state, the log cut back to it. ``average`` is the decay of the running average of the
-    weights, which is what is kept at the end.
+    weights, which is what is kept at the end. ``since`` is the step at which the optimizers were
+    new: 0, or later where exported weights were gone on from.
     """
 
     def __init__(
@@ -41,7 +42,7 @@ class Run:
     ) -> None:
         self.folder, self.stage, self.model, self.optimizers = folder, stage, model, optimizers
         self.decay, self.save_every, self.log_every = average, save_every, log_every
-        self.step, self.seconds = 0, 0.0
+        self.step, self.since, self.seconds = 0, 0, 0.0
         self.averaged = {k: v.detach().clone() for k, v in model.state_dict().items()}
         self._recent: dict[str, list[float]] = {}
         folder.mkdir(parents=True, exist_ok=True)
@@ -60,9 +61,10 @@ class Run:
         state: dict[str, Any] = torch.load(self.path, weights_only=True)
         self.model.load_state_dict(state["model"])
         self.averaged = state["averaged"]
-        for optimizer, saved in zip(self.optimizers, state["optimizers"], strict=True):
-            optimizer.load_state_dict(saved)
-        self.step, self.seconds = state["step"], state["seconds"]
+        if state["optimizers"] is not None:
+            for optimizer, saved in zip(self.optimizers, state["optimizers"], strict=True):
+                optimizer.load_state_dict(saved)
+        self.step, self.since, self.seconds = (state[k] for k in ("step", "since", "seconds"))
         torch.set_rng_state(state["rng"])
         lines = self.log.read_text().splitlines() if self.log.exists() else []
         kept = [line for line in lines if json.loads(line)["step"] <= self.step]
@@ -74,6 +76,7 @@ class Run:
             "averaged": self.averaged,
             "optimizers": [optimizer.state_dict() for optimizer in self.optimizers],
             "step": self.step,
+            "since": self.since,
             "seconds": self.seconds,
             "rng": torch.get_rng_state(),
         }

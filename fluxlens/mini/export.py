@@ -13,10 +13,10 @@ import torch
 from safetensors.torch import load_file
 
 from fluxlens.mini.architecture import CONFIG
+from fluxlens.mini.resume import NAMES
 from fluxlens.mini.train import parts
 
 WEIGHTS = Path(__file__).parent / "weights"
-NAMES = {"bound": "mini", "direct": "mini-direct"}
 
 __all__ = ["NAMES", "WEIGHTS", "export"]
 

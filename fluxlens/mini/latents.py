@@ -24,7 +24,6 @@ from fluxlens.mini.noise import with_free
 from fluxlens.mini.train_text import turns
 from fluxlens.mini.world import FREE, prompts
 
-SHARES = {"color": 0.15, "style": 0.3, "people": 0.2, "add": 0.25, "remove": 0.1}
 # The chat template around an instruction: tokens before it and after it.
 BEFORE, AFTER = 3, 9
 
@@ -156,8 +155,9 @@ class Latents:
 
     def edits(self, count: int, *, dropout: bool) -> Batch:
         """A batch of edits; ``dropout`` closes routes as the *bound* wiring asks."""
-        luck = torch.multinomial(torch.tensor(list(SHARES.values())), count, replacement=True)
-        kinds = [list(SHARES)[i] for i in luck]
+        shares: dict[str, float] = CONFIG["shares"]
+        luck = torch.multinomial(torch.tensor(list(shares.values())), count, replacement=True)
+        kinds = [list(shares)[i] for i in luck]
         rows: dict[str, list[Tensor]] = {"latents": [], "reference": [], "free": [], "prompt": []}
         for kind in kinds:
             data = self.drawings["add" if kind == "remove" else kind]

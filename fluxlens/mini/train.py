@@ -3,7 +3,7 @@
 >>> train(Path("~/.cache/fluxlens/mini-training").expanduser())  # hours; stops and goes on
 
 Each stage keeps its state in the work folder and is skipped when it is done, so the same call
-carries on wherever the last one stopped.
+carries on wherever the last one stopped. Where the work folder is lost, exported weights carry on.
 """
 
 import json
@@ -15,7 +15,7 @@ from diffusers import AutoencoderKLFlux2, Flux2KleinPipeline
 from safetensors.torch import save_file
 from transformers import AutoTokenizer, Qwen3ForCausalLM
 
-from fluxlens.mini import architecture
+from fluxlens.mini import architecture, resume
 from fluxlens.mini.dataset import render
 from fluxlens.mini.latents import Latents
 from fluxlens.mini.train_flow import STAGES, train_flow
@@ -45,10 +45,18 @@ def parts(work: Path) -> Flux2KleinPipeline:
     )
 
 
-def train(work: Path = WORK, stages: Sequence[str] = STAGES) -> None:
-    """Run every stage that is not done yet, the transformer's being ``stages``."""
+def train(work: Path = WORK, stages: Sequence[str] = STAGES, weights: Path | None = None) -> None:
+    """Run every stage that is not done yet, the transformer's being ``stages``.
+
+    ``weights``, a folder that :func:`~fluxlens.mini.export.export` wrote, stands in for states that
+    ``work`` does not have (:mod:`fluxlens.mini.resume`).
+    """
+    if weights is not None:
+        resume.lay_parts(weights, work)
     render(work / "data")
     data = Latents.load(work, parts(work))
+    if weights is not None:
+        resume.lay_states(weights, work, stages, data.whitening)
     for stage in stages:
         done = work / f"{stage}.safetensors"
         if not done.exists():

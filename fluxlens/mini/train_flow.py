@@ -7,6 +7,7 @@ the transformer predicts the line's direction x1 - x0 from any point on it. Most
 spent on the four noise levels at which sampling asks.
 """
 
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 import torch
@@ -60,6 +61,12 @@ def _levels(count: int) -> Tensor:
     return torch.where(torch.rand(count) < c["grid_sigmas"], four, some)[:, None, None]
 
 
+def _precision() -> AbstractContextManager[object]:
+    """bfloat16 matrix products, where the processor has units for them, over float32 weights."""
+    fast = torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
+    return torch.autocast("cpu", torch.bfloat16, enabled=fast)
+
+
 def train_flow(stage: str, work: Path, data: Latents) -> Flux2Transformer2DModel:
     """Train one stage to its end; *bound* and *direct* start from the end of *base*."""
     if stage not in STAGES:
@@ -68,7 +75,7 @@ def train_flow(stage: str, work: Path, data: Latents) -> Flux2Transformer2DModel
     torch.set_flush_denormal(True)
     c, length = CONFIG["train"], CONFIG["text"]["max_sequence_length"]
     model = architecture.transformer()
-    if stage != "base":
+    if stage != "base" and not (work / f"{stage}.pt").exists():
         base = torch.load(work / "base.pt", weights_only=True)
         model.load_state_dict(base["averaged"])
     optimizers = _optimizers(model)
@@ -85,21 +92,23 @@ def train_flow(stage: str, work: Path, data: Latents) -> Flux2Transformer2DModel
         text_ids, image_ids = positions[batch.reference is not None]
         if batch.reference is not None:
             x = torch.cat([x, batch.reference], dim=1)
-        out = forward(
-            hidden_states=x,
-            encoder_hidden_states=batch.text,
-            timestep=level.flatten(),
-            txt_ids=text_ids,
-            img_ids=image_ids,
-            joint_attention_kwargs={} if batch.mask is None else {"attention_mask": batch.mask},
-            return_dict=False,
-        )[0][:, :tokens]
-        return (out - (batch.noise - batch.latents)).square().mean()
+        with _precision():
+            out = forward(
+                hidden_states=x,
+                encoder_hidden_states=batch.text,
+                timestep=level.flatten(),
+                txt_ids=text_ids,
+                img_ids=image_ids,
+                joint_attention_kwargs={} if batch.mask is None else {"attention_mask": batch.mask},
+                return_dict=False,
+            )[0][:, :tokens]
+        return (out.float() - (batch.noise - batch.latents)).square().mean()
 
     # Its backward pass is the faster one on a CPU.
     with sdpa_kernel(SDPBackend.MATH):
         for step in run.steps(total):
-            rate = min(1.0, (step + 1) / c["warmup"])
+            up, down = step + 1 - run.since, total - step
+            rate = min(1.0, up / c["warmup"], down / c["cooldown"])
             for optimizer, highest in zip(optimizers, rates, strict=True):
                 optimizer.param_groups[0]["lr"] = rate * highest
             edit = stage != "base" and float(torch.rand(())) < c["edits"]

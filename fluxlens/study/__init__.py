@@ -16,6 +16,7 @@ from fluxlens.study.cells import EXTRAS, Need, choose
 from fluxlens.study.paths import Entity, entities, image_path, model_folder, reference_path
 from fluxlens.study.pictures import Picture
 from fluxlens.study.plan import Plan, make_plan, plan_of
+from fluxlens.study.reading import Study, open_study
 from fluxlens.study.run import Settings, Summary, run
 from fluxlens.study.store import read_record
 from fluxlens.study.survey import OtherPicturesError
@@ -30,12 +31,14 @@ __all__ = [
     "Picture",
     "Plan",
     "Settings",
+    "Study",
     "Summary",
     "choose",
     "entities",
     "image_path",
     "make_plan",
     "model_folder",
+    "open_study",
     "plan_of",
     "read_record",
     "reference_path",

@@ -135,11 +135,17 @@ def _kind(unit: Unit) -> tuple[Any, ...]:
     return unit.task.family, unit.task.height, unit.task.width, unit.source_run
 
 
+def _place(picture: Picture) -> tuple[Any, ...]:
+    """Where a picture stands among those of its unit, in whatever order they were asked for."""
+    return RECIPES.index(picture.recipe), picture.variant, picture.entity
+
+
 def _order(unit: Unit) -> tuple[Any, ...]:
     """Families as in the tables, sizes together, and equal prompts, which are encoded but once."""
     task, run = unit.task, unit.source_run
     kind = (run.steps, run.stops) if run else (0, False)
-    return FAMILIES.index(task.family), task.height, task.width, kind, task.instruction
+    size = task.height, task.width
+    return FAMILIES.index(task.family), *size, kind, task.instruction, task.task_id
 
 
 def plan_of(
@@ -151,7 +157,7 @@ def plan_of(
     found: dict[str, list[Picture]] = {}
     for picture in dict.fromkeys(pictures):
         found.setdefault(picture.origin.task_id, []).append(picture)
-    units = (Unit(members[0].origin, tuple(members)) for members in found.values())
+    units = (Unit(some[0].origin, tuple(sorted(some, key=_place))) for some in found.values())
     return Plan(world, tuple(sorted(units, key=_order)), needs or {})
 
 

@@ -1,0 +1,133 @@
+"""What the pages of the book show of verdicts: tables of several models, comparisons, claims.
+
+```python
+from fluxlens import pages
+pages.table("2", {study.name: study.verdicts for study in studies})
+```
+Every table here stands in a notebook beside the pictures it counts, prints as plain words, and puts
+the paper's numbers, marked as such, beside those of the models on the page.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from html import escape
+
+from ._compare import Comparison, comparisons
+from ._page import Html, framed
+from ._read_verdicts import Verdicts
+from .claims import claims as tested
+from .paper import load_paper
+from .tables import Cell
+from .tables import table as cells_of
+
+__all__ = ["claims", "compared", "found", "rows", "table"]
+
+DASH = "—"
+
+
+def rows(head: Sequence[str], body: Sequence[Sequence[str]], caption: str = "") -> Html:
+    """Words in rows and columns: ``rows(["family", "n"], [["color", "320"]])``.
+
+    The first word of a row is its header. Everything is escaped.
+    """
+    if ragged := [row for row in body if len(row) != len(head)]:
+        raise ValueError(f"a row of {len(ragged[0])} for {len(head)} columns: {ragged[0]!r}")
+    top = "".join(f'<th scope="col">{escape(word)}</th>' for word in head)
+    lines = "".join(
+        f'<tr><th scope="row">{escape(first)}</th>'
+        + "".join(f"<td>{escape(word)}</td>" for word in rest)
+        + "</tr>"
+        for first, *rest in body
+    )
+    inner = f"<table><thead><tr>{top}</tr></thead><tbody>{lines}</tbody></table>"
+    text = "\n".join(" | ".join(line) for line in (head, *body))
+    return framed(f'<div class="fluxlens-table" tabindex="0">{inner}</div>', caption, text)
+
+
+def table(name: str, verdicts: Mapping[str, Verdicts], caption: str = "") -> Html:
+    """One of the paper's tables for several models: ``table("1", {"mini": verdicts})``.
+
+    A line a cell: for each model the rate in percent with its 95 % Wilson interval as the paper
+    prints it and n; the same question where nothing was done (*null*), which is what the rate has
+    to exceed; and the 95 % interval over whole clusters. Last the paper's value for klein-9B.
+    """
+    found_cells = {model: cells_of(name, some) for model, some in verdicts.items()}
+    head = ["", *(word for m in verdicts for word in (m, "null", "by cluster")), "paper, klein-9B"]
+    body = []
+    for line in zip(*found_cells.values(), strict=True):
+        first = line[0]
+        paper = first.paper_printed or (first.released and f"{first.released} (released)") or DASH
+        ours = [word for cell in line for word in _words(cell)]
+        body.append([f"{first.row}, {first.column}", *ours, f"{paper}, n = {first.paper_n}"])
+    plan = load_paper().table(name)
+    said = f"{plan.title}: how often {plan.counts}, in percent. {caption}".strip()
+    number = f"Table {name}. " if name[-1].isdigit() else ""
+    return rows(head, body, number + said)
+
+
+def _words(cell: Cell) -> list[str]:
+    if cell.missing:
+        return ["not judged", DASH, DASH]
+    null = DASH if cell.null_rate is None else f"{cell.null_rate:.1f}"
+    by = DASH
+    if cell.cluster_lo is not None and cell.cluster_hi is not None:
+        by = f"[{cell.cluster_lo:.0f}, {cell.cluster_hi:.0f}]"
+    return [f"{cell.printed}, n = {cell.n}", null, by]
+
+
+def found(names: Sequence[str], verdicts: Mapping[str, Verdicts]) -> str:
+    """What was found, in sentences: ``print(found(["ko_color_ref_to_text"], verdicts))``.
+
+    `names` are judges' names; a sentence for each of them and each model, the paper's at the end.
+    """
+    plans = {plan.judge: plan for plan in load_paper().cells}
+    out = []
+    for name in names:
+        plan = plans[name]
+        kind = load_paper().table(plan.tables[0])
+        said = []
+        for model, some in verdicts.items():
+            cell = next(c for c in cells_of(plan.tables[0], some) if c.judge == name)
+            if cell.missing:
+                said.append(f"{model} was not judged")
+                continue
+            null = "" if cell.null_rate is None else f" (nothing done: {cell.null_rate:.1f} %)"
+            span = f"[{cell.lo:.1f}, {cell.hi:.1f}]"
+            said.append(f"{model} {cell.rate:.1f} % {span}, n = {cell.n}{null}")
+        if plan.published:
+            said.append(f"the paper, klein-9B: {plan.published.rate:.1f} %, n = {plan.n}")
+        what = f"{plan.row}, {plan.column}" if plan.row != plan.column else plan.row
+        out.append(f"{what} ({kind.counts}): " + "; ".join(said) + ".")
+    return "\n".join(out)
+
+
+def compared(verdicts: Mapping[str, Verdicts], recipe: str, caption: str = "") -> Html:
+    """Two variants on the same tasks, by McNemar's exact test (Sections 4.3.1 and 4.4).
+
+    ``compared({"mini": verdicts}, "i2i_patch")``: a line for each pair of variants and each model.
+    """
+    head = ["", "model", "n", "first", "second", "only first", "only second", "p (McNemar)"]
+    body = [
+        [f"{c.column}: {c.first} against {c.second}", model, *_numbers(c)]
+        for model, some in verdicts.items()
+        for c in comparisons(some)
+        if c.recipe == recipe and c.n
+    ]
+    return rows(head, sorted(body), caption)
+
+
+def _numbers(c: Comparison) -> list[str]:
+    rates = [DASH if r is None else f"{r:.1f} %" for r in (c.first_rate, c.second_rate)]
+    p = DASH if c.p is None else "< 0.001" if c.p < 0.001 else f"{c.p:.3f}"
+    return [str(c.n), *rates, str(c.first_only), str(c.second_only), p]
+
+
+def claims(verdicts: Mapping[str, Verdicts], caption: str = "") -> Html:
+    """Each claim of the paper with its falsifier and its outcome for every model on the page."""
+    results = {model: tested(some) for model, some in verdicts.items()}
+    body = [
+        [line[0].says, line[0].refuted_by, line[0].section, *(claim.outcome for claim in line)]
+        for line in zip(*results.values(), strict=True)
+    ]
+    return rows(["the paper's claim", "refuted by", "section", *results], body, caption)

@@ -1,0 +1,145 @@
+"""What a page reads of a study: stored verdicts, and pictures, made where they are missing.
+
+```python
+study = open_study("mini", judge="oracle", results="results")
+tables.table("2", study.verdicts)
+entity = study.entities("style", "i2i_patch")[0]
+study.images([Picture("i2i_patch", "padding", entity.task, entity.source)])
+```
+One interface for all scales: with a study on disk nothing is run; without one, the few pictures
+that a page shows are made on the spot and kept where the study would have put them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from PIL import Image
+
+from fluxlens import load
+from fluxlens._read_verdicts import NULL, Verdicts, read_verdicts
+from fluxlens.paper import load_paper
+from fluxlens.study.paths import Entity, entities, model_folder
+from fluxlens.study.pictures import Picture
+from fluxlens.study.plan import plan_of
+from fluxlens.study.requests import References
+from fluxlens.study.run import Settings, run
+from fluxlens.study.world import world_of
+from fluxlens.tasks import Assets, Task, World, available
+
+if TYPE_CHECKING:
+    from fluxlens.models import Flux
+
+__all__ = ["Study", "open_study"]
+
+
+@dataclass(frozen=True)
+class Study:
+    """One model's study and one judge's verdicts on it: ``open_study("mini")``.
+
+    `limit` is how many tasks, or pairs, of each family count: the first ones, None for all.
+    """
+
+    model: str
+    judge: str
+    results: Path
+    limit: int | None = None
+    assets: Assets = field(default_factory=Assets.from_environment)
+
+    @cached_property
+    def flux(self) -> Flux:
+        """The model, loaded when it is first asked for."""
+        return load(self.model)
+
+    @property
+    def name(self) -> str:
+        """The model's name, as its folder in `results` bears it."""
+        return self.folder.name
+
+    @property
+    def folder(self) -> Path:
+        return model_folder(self.results, self.model)
+
+    @cached_property
+    def world(self) -> World:
+        """Whose tasks the model is given."""
+        return world_of(self.model)
+
+    def entities(self, family: str, recipe: str = "edit") -> list[Entity]:
+        """The tasks of a family, or its pairs for ``i2i_patch``, whose references are here."""
+        found = entities(self.world, family, recipe, self.assets.data)
+        tasks = [t for entity in found for t in (entity.task, entity.source) if t]
+        there = {task.task_id for task in available(tasks, self.assets)}
+        found = [e for e in found if {e.task.task_id, (e.source or e.task).task_id} <= there]
+        return found[: self.limit]
+
+    @cached_property
+    def verdicts(self) -> Verdicts:
+        """Judge's question → entity → verdict; empty where nothing was judged (see `missing`)."""
+        return self.judged_by(self.judge)
+
+    def judged_by(self, judge: str) -> Verdicts:
+        """The verdicts of another judge, or of this one on the blind set: ``"oracle-blind"``."""
+        folder = self.folder / "verdicts" / judge
+        if not folder.is_dir():
+            return {}
+        return {name: self._first(name, found) for name, found in read_verdicts(folder).items()}
+
+    def _first(self, name: str, found: dict) -> dict:
+        judges = load_paper().judges
+        if self.limit is None or (question := name.removesuffix(NULL)) not in judges:
+            return found
+        cell = next(cell for cell in load_paper().cells if cell.judge == question)
+        first = entities(self.world, cell.family, cell.recipe, self.assets.data)[: self.limit]
+        return {e.id: found[e.id] for e in first if e.id in found}
+
+    @property
+    def missing(self) -> tuple[str, ...]:
+        """The questions that have no verdict here."""
+        return tuple(name for name in load_paper().judges if not self.verdicts.get(name))
+
+    def images(self, pictures: Sequence[Picture]) -> list[Image.Image]:
+        """The pictures, in this order; those that are not on disk are made and kept there.
+
+        `OtherPicturesError` for one that another model or request made under the same name;
+        `RuntimeError` where the model failed twice.
+        """
+        summary = run(
+            self.flux,
+            plan_of(self.world, pictures),
+            self.results,
+            Settings(assets=self.assets, shown=False),
+        )
+        if summary.failures:
+            failed = summary.failures[0]
+            raise RuntimeError(f"{failed.batch} could not be made: {failed.error}")
+        return [_opened(picture.path(self.folder)) for picture in pictures]
+
+    def references(self, tasks: Iterable[Task]) -> list[Image.Image]:
+        """The reference picture of each task."""
+        kept = References(self.assets)
+        return [kept.image(task) for task in tasks]
+
+
+def _opened(path: Path) -> Image.Image:
+    with Image.open(path) as image:
+        return image.convert("RGB")
+
+
+def open_study(
+    model: str,
+    judge: str = "oracle",
+    results: Path | str = "results",
+    limit: int | None = None,
+) -> Study:
+    """``open_study("mini").verdicts``: what `fluxlens run` and `fluxlens judge` left in `results`.
+
+    `model` is whatever :func:`fluxlens.load` takes.
+    """
+    if limit is not None and limit < 1:
+        raise ValueError(f"a limit is at least 1, not {limit}")
+    return Study(model, judge, Path(results), limit)
