@@ -2,12 +2,14 @@
 
 import json
 import re
+import shutil
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import load_file
 
 import fluxlens as fl
 from fluxlens.cli import main
@@ -200,6 +202,14 @@ def test_a_small_training_from_nothing_ends_in_models_that_load_and_edit(
     export(tmp_path / "work", tmp_path / "weights")
     for text in (tmp_path / "weights").rglob("*.json"):
         assert str(tmp_path) not in text.read_text()
+    for part in ("data", "latents"):  # a new work folder, that need not draw and encode it all
+        shutil.copytree(tmp_path / "work" / part, tmp_path / "again" / part)
+    train(tmp_path / "again", ["bound"], weights=tmp_path / "weights")
+    was, now = (load_file(tmp_path / w / "bound.safetensors") for w in ("work", "again"))
+    for name, value in was.items():  # no step was left to do
+        torch.testing.assert_close(now[name], value, atol=2e-3, rtol=2e-3)
+    with pytest.raises(ValueError, match="not 'base'; name --stages"):
+        train(tmp_path / "again", weights=tmp_path / "weights")
     prompt = "draw a mug in this color"
     pictures = []
     for name in ("mini", "mini-direct"):

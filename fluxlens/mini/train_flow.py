@@ -7,7 +7,9 @@ the transformer predicts the line's direction x1 - x0 from any point on it. Most
 spent on the four noise levels at which sampling asks.
 """
 
-from contextlib import AbstractContextManager
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import torch
@@ -61,10 +63,14 @@ def _levels(count: int) -> Tensor:
     return torch.where(torch.rand(count) < c["grid_sigmas"], four, some)[:, None, None]
 
 
-def _precision() -> AbstractContextManager[object]:
+@contextmanager
+def _precision() -> Iterator[None]:
     """bfloat16 matrix products, where the processor has units for them, over float32 weights."""
     fast = torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
-    return torch.autocast("cpu", torch.bfloat16, enabled=fast)
+    with torch.autocast("cpu", torch.bfloat16, enabled=fast), warnings.catch_warnings():
+        # The norms' weights stay float32: that is meant.
+        warnings.filterwarnings("ignore", message="Mismatch dtype between input and weight")
+        yield
 
 
 def train_flow(stage: str, work: Path, data: Latents) -> Flux2Transformer2DModel:
