@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "PALETTE", "Frame", "Html", "banner", "bars", "chart", "curves", "explorer", "grid",
-    "mask_picture", "rate", "sequence_picture", "strip", "tokens",
+    "mask_picture", "rate", "sequence_picture", "strip", "sweep", "tokens",
 ]  # fmt: skip
 
 # Without ipywidgets, tqdm draws its bars as text; it need not say so on every page.
@@ -170,6 +170,45 @@ def bars(
     axes.set_yticks(range(len(names)), names)
     axes.grid(alpha=0.3, axis="x", linewidth=0.6)
     figure.legend(frameon=False, loc="outside upper center", ncols=len(rates))
+    return figure
+
+
+def sweep(
+    lines: Mapping[str, Sequence[float]],
+    labels: Sequence[str],
+    n: int | None = None,
+    mark: str | None = None,
+    y: str = "%",
+) -> Figure:
+    """Shares over blocks or cutoffs: ``sweep({"mini": [0, 0.9]}, ["double.0", "double.1"], 40)``.
+
+    `n` is the number of tasks behind every share, for its 95 % Wilson interval; None where the
+    shares are no rates. `mark` is the binding block, a dashed line.
+    """
+    from matplotlib.figure import Figure
+
+    if mark is not None and mark not in labels:
+        raise ValueError(f"cannot mark {mark!r}; labels are {', '.join(labels)}")
+    figure = Figure(figsize=(6.4, 3.4), layout="constrained")
+    axes = figure.subplots()
+    if mark is not None:
+        axes.axvline(list(labels).index(mark), color="#555555", linestyle="--", linewidth=1)
+    for i, (name, shares) in enumerate(lines.items()):
+        if len(shares) != len(labels):
+            raise ValueError(f"line {name!r} has {len(shares)} shares for {len(labels)} labels")
+        share, spread = np.asarray(shares, float), None
+        if n is not None:
+            low, high = proportion_confint(share * n, n, method="wilson")
+            spread = 100 * np.clip([share - low, high - share], 0, None)
+        # a little apart, so that no interval hides another
+        at = np.arange(len(labels)) + 0.1 * (i - (len(lines) - 1) / 2)
+        look = {"color": PALETTE[i % len(PALETTE)], "marker": "os^D"[i % 4], "linestyle": "-"}
+        axes.errorbar(at, 100 * share, yerr=spread, label=name, capsize=2, markersize=5, **look)
+    every = 1 if len(labels) <= 16 else 4
+    axes.set_xticks(range(0, len(labels), every), labels[::every], rotation=45, ha="right")
+    axes.set(ylabel=y, ylim=(-4, 104))
+    axes.grid(alpha=0.3, axis="y", linewidth=0.6)
+    figure.legend(frameon=False, loc="outside upper center", ncols=len(lines))
     return figure
 
 

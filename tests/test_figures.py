@@ -14,6 +14,7 @@ from PIL import Image
 from fluxlens import figures
 from fluxlens.knockout import attention_mask
 from fluxlens.layout import Layout, TextTokens
+from fluxlens.statistics import wilson
 
 EVIL = '<script>alert("x")</script> & "more"'
 # 3 + 2 template tokens around 4 of content, 11 pads; a picture of 2×3 tokens, a reference of 3×3
@@ -149,6 +150,24 @@ def test_curves_are_smoothed_and_bars_carry_their_goals():
     (axes,) = figures.bars({"mini": {"x": (0.5, 8), "y": (1.0, 8)}}, {"x": 0.9}).axes
     assert [label.get_text() for label in axes.get_yticklabels()] == ["x", "y"]
     assert [list(line.get_xdata()) for line in axes.lines][-1] == [90, 90]
+
+
+def test_sweep_has_a_point_and_wilson_s_interval_a_block_and_marks_one():
+    blocks = ["double.0", "double.1", "single.0"]
+    made = figures.sweep({"a": [0, 0.9, 0.5], "b": [1, 0, 0]}, blocks, n=10, mark="double.1")
+    axes = made.axes[0]
+    assert [label.get_text() for label in axes.get_xticklabels()] == blocks
+    assert len(axes.containers) == 2
+    segments = axes.containers[0].lines[2][0].get_segments()
+    low, high = wilson(9, 10)
+    assert segments[1][:, 1] == pytest.approx([100 * low, 100 * high])
+    assert [list(line.get_xdata()) for line in axes.lines].count([1, 1]) == 1
+    bare = figures.sweep({"a": [0, 0.9, 0.5]}, blocks)
+    assert not bare.axes[0].containers[0].has_yerr
+    with pytest.raises(ValueError, match=r"cannot mark 'double\.7'; labels are double\.0"):
+        figures.sweep({"a": [0, 0, 0]}, blocks, mark="double.7")
+    with pytest.raises(ValueError, match="line 'a' has 2 shares for 3 labels"):
+        figures.sweep({"a": [0, 0]}, blocks)
 
 
 def test_banner_says_what_was_planted_and_nothing_of_others():
