@@ -193,16 +193,16 @@ def test_bad_prompts(answer, problem):
 def test_a_client_is_asked_until_it_obeys():
     asked = []
 
-    def client(prompt, image, /):
-        asked.append((prompt, image))
+    def client(prompt, image, system, /):
+        asked.append((prompt, image, system))
         return objects("Dog", None) if len(asked) < 3 else objects("kite", None)
 
     assert write_objects(client, PICTURE) == Objects("kite", None)
     assert len(asked) == 3
-    assert all(prompt.startswith("You design test cases") for prompt, _ in asked)
-    assert all(image is PICTURE for _, image in asked)
+    assert all(prompt.startswith("You design test cases") for prompt, _, _ in asked)
+    assert all((image, system) == (PICTURE, "") for _, image, system in asked)
     with pytest.raises(AnswerError, match="no good answer in 2 attempts; last: not JSON"):
-        write_objects(lambda prompt, image: "no", PICTURE, attempts=2)
+        write_objects(lambda *asked: "no", PICTURE, attempts=2)
     with pytest.raises(ValueError, match="at least 1"):
         write_objects(client, PICTURE, attempts=0)
 
@@ -210,13 +210,14 @@ def test_a_client_is_asked_until_it_obeys():
 def test_four_more_prompts():
     asked = []
 
-    def client(prompt, image, /):
-        asked.append(prompt)
+    def client(prompt, image, system, /):
+        asked.append((prompt, system))
         assert image is None
         return prompts()
 
     found = write_prompts(client, "fox", FIRST)
     assert found[0] == FIRST
     assert [p.slug for p in found[1:]] == list(MORE)
-    assert "A photograph of the fox in this image {verb_phrase}." in asked[0]
-    assert f"Subject: fox\nExisting prompt (slug=snow): {FIRST.prompt}\n" in asked[0]
+    ((prompt, system),) = asked
+    assert "A photograph of the fox in this image {verb_phrase}." in system
+    assert f"Subject: fox\nExisting prompt (slug=snow): {FIRST.prompt}\n" in prompt

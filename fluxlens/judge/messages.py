@@ -11,7 +11,7 @@ can have cost. No key is kept here, and none gets into a verdict or an error.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
@@ -125,6 +125,10 @@ class ClaudeMessages:
             params, worst = self.prepare(request)
         except ValueError as error:
             return self.failure(str(error))
+        return self.send(params, worst)
+
+    def send(self, params: Mapping[str, Any], worst: float) -> Verdict:
+        """Send a message that can cost so much, with all the cares of `ask`."""
         call = _Call(worst)
         token = _CALL.set(call)
         stop: JudgeStopped | None = None
@@ -201,10 +205,14 @@ class ClaudeMessages:
         }
         model = message.model if isinstance(message.model, str) else self.model
         try:
-            passed, reason = parse_reply(_text(message))
+            passed, reason = self.parse(_text(message))
         except ReplyError as error:
             return self.failure(self.redact(str(error)), model=model, **paid)
         return Verdict(passed, self.redact(reason), model=self.redact(model), **paid)
+
+    def parse(self, text: str) -> tuple[bool, str]:
+        """What a message says: a judge's verdict and reason. `ReplyError` if it says neither."""
+        return parse_reply(text)
 
     def failure(self, error: str, model: str | None = None, **paid: Any) -> Verdict:
         """A verdict that is none."""
@@ -271,7 +279,7 @@ def _sent(error: BaseException) -> bool:
 def _text(message: Any) -> str:
     """The one text of a message, or `ReplyError`."""
     if message.stop_reason == "refusal":
-        raise ReplyError("the judge declined to answer")
+        raise ReplyError("it declined to answer")
     if message.stop_reason not in ("end_turn", "stop_sequence"):
         raise ReplyError(f"the answer is not finished (stop_reason {message.stop_reason!r})")
     blocks = message.content if isinstance(message.content, list) else []

@@ -18,6 +18,7 @@ import tomllib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.resources import files
+from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
 from PIL import Image
@@ -35,12 +36,13 @@ __all__ = [
 ]  # fmt: skip
 
 T = TypeVar("T")
+Picture = Path | Image.Image
 
 
 class Client(Protocol):
-    """Anything that answers a prompt, with or without an image."""
+    """Anything that answers a prompt, with or without a picture and a system prompt."""
 
-    def __call__(self, prompt: str, image: Image.Image | None, /) -> str: ...
+    def __call__(self, prompt: str, image: Picture | None, system: str, /) -> str: ...
 
 
 class AnswerError(ValueError):
@@ -203,12 +205,10 @@ def _plain(prompt: str) -> str:
     return " ".join(prompt.lower().removesuffix(".").split())
 
 
-def _ask(
-    client: Client, prompt: str, image: Image.Image | None, parse: Callable[[str], T], attempts: int
-) -> T:
+def _ask(ask: Callable[[], str], parse: Callable[[str], T], attempts: int) -> T:
     for attempt in range(1, attempts + 1):
         try:
-            return parse(client(prompt, image))
+            return parse(ask())
         except AnswerError as error:
             if attempt == attempts:
                 raise AnswerError(
@@ -217,16 +217,18 @@ def _ask(
     raise ValueError(f"attempts must be at least 1, not {attempts}")
 
 
-def write_objects(
-    client: Client, image: Image.Image, scene: str = "", *, attempts: int = 3
-) -> Objects:
+def write_objects(client: Client, image: Picture, scene: str = "", *, attempts: int = 3) -> Objects:
     """One call per picture: what to add to it and what to remove (Appendix F.1).
 
-    >>> write_objects(lambda prompt, image: '{"add_object": "kite", "remove_object": null}', image)
+    >>> write_objects(lambda *asked: '{"add_object": "kite", "remove_object": null}', image)
     Objects(add='kite', remove=None)
+
+    `AnswerError` after so many ``attempts``; what else the client raises ends them at once.
     """
     prompt = QUOTED["sun397"]["prompt"].strip()
-    return _ask(client, prompt, image, lambda answer: parse_objects(answer, scene), attempts)
+    return _ask(
+        lambda: client(prompt, image, ""), lambda answer: parse_objects(answer, scene), attempts
+    )
 
 
 def write_prompts(
@@ -234,13 +236,15 @@ def write_prompts(
 ) -> list[Prompt]:
     """``first`` and four more after its template (Appendix F.2; with "person" also F.3).
 
-    A client has one prompt, so the system prompt stands before the user's.
+    >>> [p.slug for p in write_prompts(client, "fox", Prompt("snow", "A photograph of …"))]
+    ['snow', 'chasing_leaves', 'crossing_road', 'digging_den', 'sleeping_barn']
     """
     system, user = QUOTED["style"]["system"].strip(), QUOTED["style"]["user"].strip()
     system = system.replace("{subject}", subject)
     user = user.format(subject=subject, slug=first.slug, existing_prompt=first.prompt)
     more = _ask(
-        client, f"{system}\n\n{user}", None,
-        lambda answer: parse_prompts(answer, subject, [first]), attempts,
-    )  # fmt: skip
+        lambda: client(user, None, system),
+        lambda answer: parse_prompts(answer, subject, [first]),
+        attempts,
+    )
     return [first, *more]
