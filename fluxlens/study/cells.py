@@ -3,7 +3,8 @@
 >>> needs = choose(families=["color"], recipes=["color_lens"])
 >>> [(need.recipe, need.variant, need.why) for need in needs]
 [('color_lens', 'all', 'i2i_unc_color_text_lens')]
->>> sorted(p.recipe for p in needs[0].pictures(entities("mini", "color", "color_lens")[0]))
+>>> tasks = needs[0].entities("mini")
+>>> sorted(picture.recipe for picture in needs[0].pictures(tasks[0], tasks))
 ['color_lens', 'generation']
 """
 
@@ -12,10 +13,13 @@ from __future__ import annotations
 import fnmatch
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 from fluxlens.paper import CellPlan, load_paper
-from fluxlens.study.paths import STEPS, Entity
+from fluxlens.study.controls import companions, controls, sampled
+from fluxlens.study.paths import STEPS, Entity, entities
 from fluxlens.study.pictures import LENSES, Picture
+from fluxlens.tasks import World
 
 __all__ = ["EXTRAS", "Need", "choose"]
 
@@ -23,26 +27,45 @@ EXTRAS = {
     "variants": "a lens on each part of the text for every family, patches of template and pads",
     "nulls": "the empty prompt's generations, with which a lens is to be compared",
     "edits": "the plain edit of every task, for figures",
+    "controls": "placebo patches, edges that should not matter, steering, halves of the padding",
 }
 PARTS = ("padding", "content", "template", "pad")
 
 
 @dataclass(frozen=True)
 class Need:
-    """One intervention on all entities of a family, and why: a judge's name, or an extra's."""
+    """One intervention on all entities of a family, and why: a judge's name, or an extra's.
+
+    `sample` is how many of the entities it is for; None for all.
+    """
 
     family: str
     recipe: str
     variant: str
     why: str
+    sample: int | None = None
 
-    def pictures(self, entity: Entity) -> tuple[Picture, ...]:
-        """What the judge sees of an entity, but for the references."""
+    def entities(
+        self, world: World, data: Path | None = None, limit: int | None = None
+    ) -> list[Entity]:
+        """What it is about, the first `limit` of them."""
+        found = entities(world, self.family, self.recipe, data)
+        return sampled(found, self.sample)[:limit]
+
+    def pictures(self, entity: Entity, listed: Sequence[Entity]) -> tuple[Picture, ...]:
+        """What the judge sees of an entity, but for the references.
+
+        `listed` are all entities of the family and recipe, over which a mean is taken.
+        """
         task = entity.task
-        made = Picture(self.recipe, self.variant, task, entity.source)
-        if self.recipe in LENSES and self.why not in EXTRAS:
+        others = companions(entity, listed) if self.variant.startswith("mean-") else ()
+        made = Picture(self.recipe, self.variant, task, entity.source, others)
+        if self.recipe in LENSES and self.why != "variants":
             return made, Picture("generation", f"clean{STEPS.get(self.recipe, '')}", task)
-        if self.recipe in ("attention_knockout", "i2i_patch"):
+        if self.recipe == "steering":  # and the two ends of its curve
+            whole = Picture("i2i_patch", made.tokens, task, entity.source)
+            return made, whole, Picture("edit", "plain", task)
+        if self.recipe in ("attention_knockout", "drop_reference", "i2i_patch", "placebo"):
             return made, Picture("edit", "plain", task)
         return (made,)
 
@@ -84,6 +107,11 @@ def choose(
             Need(family, "generation", f"empty{STEPS.get(recipe, '')}", "nulls")
             for family, recipe in covered
             if recipe in LENSES
+        ]
+    if "controls" in extras:
+        needs += [
+            Need(family, recipe, variant, "controls", count)
+            for family, recipe, variant, count in controls(covered)
         ]
     if "edits" in extras:
         names = dict.fromkeys(name for pair in covered for name in _families(*pair))

@@ -28,8 +28,9 @@ class Costs:
     """The transformer's work for a picture of a size.
 
     With ``shared_only`` every forward is run to its end and a knockout computes what it then
-    masks: what sharing alone saves. Otherwise captures stop behind their block and knockouts skip
-    what they cut, as fluxlens does both.
+    masks: what sharing alone saves. Otherwise captures stop behind their block, patched runs begin
+    behind theirs, knockouts skip what they cut, and the last block runs for the image alone where
+    nobody captures behind it: as fluxlens does all four.
     """
 
     def __init__(self, model: ModelShape, *, shared_only: bool = False) -> None:
@@ -55,28 +56,48 @@ class Costs:
     def own(self, picture: Picture, size: Size) -> float:
         """A picture's own run, without the source run that it may read."""
         edits = picture.edits and picture.variant != "none"  # a reference severed from the start
-        forward = self.forward(size, edits)
-        if edits and not self.shared_only:
+        if self.shared_only:
+            return picture.steps * self.forward(size, edits).total
+        forward = self._forward(size, edits)
+        if edits:
             if picture.recipe == "attention_knockout":
                 forward = self._forward(size, cut=(picture.variant,))
             if picture.recipe == "drop_reference":
-                forward = self._forward(size, cut=PREFIX, ref_until=picture.variant)
+                after = self.model.binding[picture.binding] if picture.binding else picture.variant
+                forward = self._forward(size, cut=PREFIX, ref_until=after)
+            if picture.recipe == "i2i_patch":
+                return self._patched(picture, size)
         return picture.steps * forward.total
 
-    def _forward(self, size: Size, **how: Any) -> Flops:
-        return self.model.transformer.forward(self.tokens(size), **how)
+    def _patched(self, picture: Picture, size: Size) -> float:
+        block = self.block(picture)
+        if self._is_last(block):  # it is heard there, and so run whole
+            return picture.steps * self.forward(size).total
+        late = self._forward(size, behind=block)
+        return late.total + (picture.steps - 1) * self._forward(size).total
+
+    def _forward(self, size: Size, edit: bool = True, **how: Any) -> Flops:
+        tokens = self.tokens(size) if edit else self.tokens(size).without_refs()
+        return self.model.transformer.forward(tokens, **{"whole": False, **how})
+
+    def _is_last(self, block: str) -> bool:
+        return self.model.transformer.index(block) == self.model.transformer.blocks - 1
+
+    def block(self, picture: Picture) -> str:
+        """The block that a lens or a patch reads its source behind."""
+        assert picture.depth is not None
+        return picture.block or self.model.binding[picture.depth]
 
     def capture(self, steps: int, block: str, size: Size) -> float:
         """A source run that nobody looks at; its last forward ends behind `block`."""
-        whole = self.forward(size).total
         if self.shared_only:
-            return steps * whole
-        return (steps - 1) * whole + self._forward(size, last=block).total
+            return steps * self.forward(size).total
+        forward = self._forward(size, whole=self._is_last(block)).total
+        return (steps - 1) * forward + self._forward(size, last=block).total
 
     def deepest(self, unit: Unit) -> str:
         """The block behind which a unit's source run may stop."""
-        binding = self.model.binding
-        named = [p.block or binding[p.depth] for p in unit.pictures if p.depth is not None]
+        named = [self.block(picture) for picture in unit.pictures if picture.depth is not None]
         return max(named, key=self.model.transformer.index)
 
 
@@ -91,6 +112,12 @@ def transformer_flops(plan: Plan, sizes: Sizes, costs: Costs) -> dict[str, float
         run = unit.source_run
         if run is not None and run.stops:
             stopped[run.steps, costs.deepest(unit), sizes.of(unit.task)] += 1
+        if unit.donors:
+            behind = costs.model.binding["color" if unit.task.family == "color" else "style"]
+            stopped[4, behind, sizes.of(unit.task)] += len(unit.donors)
+    if not costs.shared_only:
+        for picture in plan.visits:
+            stopped[1, costs.block(picture), sizes.of(picture.task)] += 1
     out: defaultdict[str, float] = defaultdict(float)
     for (recipe, _, mix), pictures in own.items():
         out[recipe] += len(pictures) * mix.mean(partial(costs.own, pictures[0]))

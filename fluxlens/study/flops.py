@@ -19,6 +19,8 @@ from typing import Any
 
 __all__ = ["Flops", "Tokens", "TransformerCost"]
 
+TEMPLATE = 12  # tokens of Qwen3's chat template around an instruction
+
 
 @dataclass(frozen=True)
 class Tokens:
@@ -50,6 +52,7 @@ class Tokens:
         """
         source, _, reader = edge.partition("->")
         parts = {"content": self.content, "padding": self.text - self.content}
+        parts |= {"template": TEMPLATE, "pad": parts["padding"] - TEMPLATE}
         rows = {"text": self.text, "image": self.image, "ref": self.ref}
         rows |= {f"text[{part}]": count for part, count in parts.items()}
         if source not in rows or reader not in rows:
@@ -139,37 +142,44 @@ class TransformerCost:
         tokens: Tokens,
         *,
         cut: Sequence[str] = (),
-        first: str | None = None,
+        behind: str | None = None,
         last: str | None = None,
         ref_until: str | None = None,
+        whole: bool = True,
     ) -> Flops:
         """One forward of one row.
 
-        ``cut`` edges are not computed, and in the last block only the image's queries are: nothing
-        else is read behind it. ``last`` ends the forward behind that block; ``first`` starts at it,
-        from a cached state. Behind ``ref_until`` the reference's rows are gone; ``cut`` holds up to
-        there.
+        ``cut`` edges are not computed. ``last`` ends the forward behind that block; ``behind``
+        begins it behind that one, from a kept state, though the embedders run all the same. After
+        ``ref_until`` the reference's rows are gone; ``cut`` holds up to there. Of the last block
+        only the image's rows are read: a forward that is not ``whole`` makes no others, but their
+        keys and values; under a ``cut`` at least their queries are left out.
         """
-        start = 0 if first is None else self.index(first)
+        start = 0 if behind is None else self.index(behind) + 1
         stop = self.blocks if last is None else self.index(last) + 1
         gone = self.blocks if ref_until is None else self.index(ref_until) + 1
         linear = attention = 0.0
         for block in range(start, stop):
             there = tokens if block < gone else tokens.without_refs()
-            linear += 2 * self.weights * there.length
             closed = cut if block < gone else ()
-            attention += 4 * self.width * self._pairs(there, closed, block == self.blocks - 1)
-        before = 0 if first else self._before(tokens)
-        behind = 0 if last else self._behind(there.length - there.text)
-        return Flops(linear, attention, before + behind)
+            end = block == self.blocks - 1
+            queries = there.image if end and (closed or not whole) else there.length
+            pairs = queries * there.length - self._lost(there, closed, end)
+            attention += 4 * self.width * pairs
+            unread = 0 if whole or not end else there.length - there.image
+            linear += 2 * (self.weights * there.length - self._saved * unread)
+        read = there.length - there.text if whole else there.image
+        return Flops(linear, attention, self._before(tokens) + (0 if last else self._behind(read)))
+
+    @property
+    def _saved(self) -> int:
+        """Weights that a row does not pass of which only keys and values are made."""
+        return self.weights - 2 * self.width**2 if self.single else 0
 
     @staticmethod
-    def _pairs(tokens: Tokens, cut: Sequence[str], last: bool) -> float:
-        """Pairs of a query and a key that it reads."""
-        if cut and last:
-            lost = sum(tokens.cut(edge) for edge in cut if edge.endswith("->image"))
-            return tokens.image * tokens.length - lost
-        return tokens.length**2 - sum(map(tokens.cut, cut))
+    def _lost(tokens: Tokens, cut: Sequence[str], end: bool) -> float:
+        """Pairs of a query and a key that are cut, in the last block those of the image alone."""
+        return sum(tokens.cut(edge) for edge in cut if not end or edge.endswith("->image"))
 
     def _before(self, tokens: Tokens) -> float:
         """Both embedders, the time's, and the three modulations."""

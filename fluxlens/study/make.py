@@ -20,10 +20,12 @@ from PIL import Image
 
 import fluxlens as fl
 from fluxlens._recipes import records_of
+from fluxlens._starts import Starts
 from fluxlens.hooks import Activations
-from fluxlens.sampler import rows_of, sample
+from fluxlens.sampler import Row, rows_of, sample
+from fluxlens.study.control_runs import Controls
 from fluxlens.study.paths import reference_path
-from fluxlens.study.pictures import Picture
+from fluxlens.study.pictures import CONTROLS, Picture
 from fluxlens.study.plan import Batch
 from fluxlens.study.requests import References, Requests, digest, facts_of
 from fluxlens.study.store import State, Store
@@ -65,6 +67,7 @@ class Maker:
     ) -> None:
         self.flux, self.store, self.references = flux, store, references
         self.requests = Requests(facts_of(flux), references)
+        self.controls = Controls(self)
         self._due = {State.MISSING, State.OTHER} if remake else {State.MISSING}
 
     def make(self, batch: Batch) -> Iterator[Made]:
@@ -89,6 +92,11 @@ class Maker:
             missing = [n for n, picture in enumerate(group) if picture in due]
             if not missing:
                 continue
+            if group[0].recipe in CONTROLS:
+                captured = self.controls.capture(group, batch.rows)
+                yield Made("capture", 0, captured, clock.lap())
+            if group[0].recipe == "i2i_patch" and (visited := source.visit()):
+                yield Made("capture", 0, visited, clock.lap())
             images, records = self._run(group, source)
             seconds = clock.lap()
             for n in missing:
@@ -130,22 +138,31 @@ class Maker:
     def images(self, tasks: Sequence[Task]) -> list[Image.Image]:
         return [self.references.image(task) for task in tasks]
 
+    def rows(self, tasks: Sequence[Task]) -> list[Row]:
+        """Their plain edits."""
+        seeds = [task.noise_seed for task in tasks]
+        return rows_of(self.flux, ref=self.images(tasks), seed=seeds, **self.arguments(tasks))[0]
+
     def _run(self, group: Sequence[Picture], source: _Source) -> tuple[list[Image.Image], list]:
         flux, first = self.flux, group[0]
         if first.recipe == "edit":
-            return source.images, source.records
+            made = [source.at[picture.task.task_id] for picture in group]
+            return [source.images[n] for n in made], [source.records[n] for n in made]
         tasks = [picture.task for picture in group]
         rows = self.arguments(tasks)
         if first.recipe == "generation":
             return self._generate(first, tasks)
+        if first.recipe in CONTROLS:
+            return self.controls.run(group)
         seeds = [task.noise_seed for task in tasks]
         if first.recipe == "attention_knockout":
             result = fl.attention_knockout(
                 flux, ref=self.images(tasks), seed=seeds, cut=first.variant, **rows
             )
         elif first.recipe == "drop_reference":
+            after = self.requests.block(first) or first.variant
             result = fl.drop_reference(
-                flux, ref=self.images(tasks), seed=seeds, after=first.variant, **rows
+                flux, ref=self.images(tasks), seed=seeds, after=after, **rows
             )
         else:
             given: dict[str, Any] = {"tokens": first.tokens, "block": self.requests.block(first)}
@@ -153,10 +170,11 @@ class Maker:
             if first.recipe == "i2i_patch":
                 sources = [picture.origin for picture in group]
                 pairs = [(s.noise_seed, t.noise_seed) for s, t in zip(sources, tasks, strict=True)]
-                result = fl.i2i_patch(
-                    flux, source=self.images(sources), target=self.images(tasks), seeds=pairs,
-                    acts=acts, **given, **rows,
-                )  # fmt: skip
+                with source.starts.open(flux):
+                    result = fl.i2i_patch(
+                        flux, source=self.images(sources), target=self.images(tasks), seeds=pairs,
+                        acts=acts, **given, **rows,
+                    )  # fmt: skip
             else:
                 lens = fl.t2i_lens if first.recipe == "t2i_lens" else fl.color_lens
                 result = lens(flux, ref=self.images(tasks), seed=seeds, acts=acts, **given, **rows)
@@ -179,7 +197,7 @@ class _Source:
     """A batch's source run, as long as what is due needs it: pictures, or text tokens, or both."""
 
     def __init__(self, maker: Maker, batch: Batch, due: set[Picture]) -> None:
-        self.maker, self.tasks = maker, [unit.task for unit in batch.units]
+        self.maker, self.batch, self.tasks = maker, batch, [unit.task for unit in batch.units]
         self.at = {task.task_id: n for n, task in enumerate(self.tasks)}
         readers = [picture for picture in due if picture.depth]
         self.blocks = list(dict.fromkeys(str(maker.requests.block(p)) for p in readers))
@@ -190,23 +208,50 @@ class _Source:
         self.images: list[Image.Image] = []
         self.records: list[dict[str, Any]] = []
         self.acts: Activations | None = None
+        self.starts = self._starts(batch) if patches else Starts({})
+        self._visited = False
+
+    def _starts(self, batch: Batch) -> Starts:
+        """Where patched runs begin: behind their block, in their target's own edit."""
+        targets: dict[str, dict[str, Task]] = {}
+        for picture in (picture for unit in batch.units for picture in unit.pictures):
+            if picture.recipe == "i2i_patch":
+                block = str(self.maker.requests.block(picture))
+                targets.setdefault(block, {})[picture.task.task_id] = picture.task
+        # behind the last block nothing is left to be run
+        targets.pop(self.maker.flux.blocks[-1], None)
+        return Starts({b: self.maker.rows([*tasks.values()]) for b, tasks in targets.items()})
 
     def run(self) -> None:
-        flux = self.maker.flux
-        rows, _ = rows_of(
-            flux,
-            ref=self.maker.images(self.tasks),
-            seed=[task.noise_seed for task in self.tasks],
-            **self.maker.arguments(self.tasks),
-        )
+        flux, rows = self.maker.flux, self.maker.rows(self.tasks)
         self.records = records_of(flux, "edit", rows, self.steps, [[]] * len(rows))
+        run: dict[str, Any] = {"steps": self.steps, "batch": self.batch.rows}
         if not self.blocks:
-            self.images = sample(flux, rows, steps=self.steps)
+            self.images = sample(flux, rows, **run)
             return
         blocks = flux.select(self.blocks)
-        with flux.capture(blocks, tokens="text", steps=self.kept) as self.acts:
+        keep = flux.capture(blocks, tokens="text", steps=self.kept)
+        with keep as self.acts, self.starts.open(flux):
             last = None if self.edits else blocks[-1]
-            self.images = sample(flux, rows, steps=self.steps, stop_after=last)
+            self.images = sample(flux, rows, stop_after=last, **run)
+
+    def visit(self) -> int:
+        """Have the beginnings of patched runs whose target's edit is not in this batch.
+
+        They are made once and all together, whichever patch wants them first; gives the forwards.
+        """
+        if self._visited:
+            return 0
+        self._visited = True
+        found: dict[str, list[Task]] = {}
+        for picture in self.batch.visits:
+            found.setdefault(str(self.maker.requests.block(picture)), []).append(picture.task)
+        with self.starts.open(self.maker.flux):
+            for block, tasks in found.items():
+                rows = self.maker.rows(tasks)
+                run: dict[str, Any] = {"steps": 1, "batch": self.batch.rows}
+                sample(self.maker.flux, rows, stop_after=block, **run)
+        return sum(map(len, found.values()))
 
     def of(self, group: Sequence[Picture]) -> Activations:
         """The text tokens behind each picture's source, a row each."""

@@ -24,10 +24,10 @@ from fluxlens.tasks import Reference, Task, World, mini_tasks, pairs, paper_task
 
 __all__ = [
     "Entity", "cell_of", "entities", "image_path", "judged", "model_folder", "nulls",
-    "reference_path",
+    "reference_path", "roles",
 ]  # fmt: skip
 
-PATCH = "i2i_patch"
+PAIRED = ("i2i_patch", "placebo", "steering")  # recipes on pairs
 # Which picture stands for each role of a lens: the color lens is a run of one step.
 STEPS = {"color_lens": "-1-step"}
 # Before the name of a picture that its source keeps in folders.
@@ -98,11 +98,11 @@ def _tasks(world: World, family: str, data: Path | None) -> tuple[Task, ...]:
 
 
 def entities(world: World, family: str, recipe: str, data: Path | None = None) -> list[Entity]:
-    """The tasks of a family, or for ``i2i_patch`` its pairs, in the order of the paper's lists.
+    """The tasks of a family, or for patches its pairs, in the order of the paper's lists.
 
     ``data`` is a clone of the authors' repository, which the paper's world needs.
     """
-    if recipe != PATCH:
+    if recipe not in PAIRED:
         return [Entity(task) for task in _tasks(world, family, data)]
     source = "people_shared" if family == "people" else family
     target = "manual" if family == "style" else source
@@ -124,7 +124,7 @@ def judged(
     """Entity id → the picture of every role of a question, whether or not it was made yet."""
     cell = cell_of(question)
     found = entities(world, cell.family, cell.recipe, data)
-    return {entity.id: _roles(folder, cell, entity) for entity in found}
+    return {entity.id: roles(folder, cell, entity) for entity in found}
 
 
 def nulls(
@@ -145,14 +145,15 @@ def nulls(
     role = question.images[-1]
     return {
         entity.id: {
-            **_roles(folder, cell, entity),
+            **roles(folder, cell, entity),
             role: image_path(folder, *untouched[role], entity.task.task_id),
         }
         for entity in found
     }
 
 
-def _roles(folder: Path, cell: CellPlan, entity: Entity) -> dict[Role, Path]:
+def roles(folder: Path, cell: CellPlan, entity: Entity) -> dict[Role, Path]:
+    """What a cell's judge sees of one entity; the cell may be one that no table has."""
     task, source = entity.task, entity.source
     reference = reference_path(folder, task.reference)
     made = image_path(folder, cell.recipe, cell.variant, entity.id)
@@ -164,7 +165,7 @@ def _roles(folder: Path, cell: CellPlan, entity: Entity) -> dict[Role, Path]:
             "target_baseline": edit,
             "patched": made,
         }
-    if cell.recipe == "attention_knockout":
+    if cell.recipe in ("attention_knockout", "drop_reference"):
         return {"reference": reference, "baseline": edit, "knockout": made}
     clean = f"clean{STEPS.get(cell.recipe, '')}"
     return {

@@ -13,13 +13,14 @@ whichever worker, is made in the same company and comes out the same.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from itertools import groupby
 from typing import Any, TypeVar
 
 from fluxlens.study.cells import Need
+from fluxlens.study.controls import sampled
 from fluxlens.study.paths import entities
 from fluxlens.study.pictures import RECIPES, Picture, Unit
 from fluxlens.tasks import FAMILIES, Assets, Reference, Task, World, available
@@ -35,7 +36,7 @@ PIXELS = 16  # along the side of a token
 class Batch:
     """Units of one size and family, made together: the piece of work that is shared out.
 
-    `rows` is how many pictures are in one run of the model.
+    `rows` is how many pictures are in one run of the model, at most.
     """
 
     name: str
@@ -55,6 +56,16 @@ class Batch:
     def references(self) -> dict[Reference, Task]:
         """Each reference that these pictures have to do with, with a task that has it."""
         return _references(picture for unit in self.units for picture in unit.pictures)
+
+    @cached_property
+    def visits(self) -> list[Picture]:
+        """Patches, one a target and block, whose target's edit is not among this batch's runs."""
+        return _visits(self.units)
+
+    @property
+    def forwards(self) -> int:
+        """Forwards of all its runs, counted by rows."""
+        return sum(unit.forwards for unit in self.units) + len(self.visits)
 
 
 @dataclass(frozen=True)
@@ -80,7 +91,13 @@ class Plan:
     @property
     def forwards(self) -> int:
         """Forwards of the transformer, counted by rows, those cut short included."""
-        return sum(unit.forwards for unit in self.units)
+        return sum(unit.forwards for unit in self.units) + len(self.visits)
+
+    @cached_property
+    def visits(self) -> list[Picture]:
+        """As `Batch.visits`, of all batches."""
+        kinds = groupby(self.units, _kind)
+        return [picture for _, members in kinds for picture in _visits(list(members))]
 
     @cached_property
     def references(self) -> dict[Reference, Task]:
@@ -103,20 +120,23 @@ class Plan:
         for unit in self.units:
             if unit.source_run and unit.source_run.stops:
                 forwards["capture"] += unit.source_run.steps
+            forwards["capture"] += 4 * len(unit.donors)
+        forwards["capture"] += len(self.visits)
         names = [name for name in ("capture", *RECIPES) if forwards[name]]
         return {name: (pictures[name], forwards[name]) for name in names}
 
     def batches(self, text: int, tokens: int = TOKENS) -> list[Batch]:
         """The plan's batches for a model that reads `text` tokens of text.
 
-        A batch has as many rows as fit, each counted as an edit of a reference of its own size,
-        into `tokens` tokens, and at least one.
+        A run has as many rows as fit, each counted as an edit of a reference of its own size,
+        into `tokens` tokens, and at least one. A batch has as many units, and more only where they
+        patch into one another's edits, which then begin the patched runs.
         """
         out: list[Batch] = []
         for (family, height, width, _), members in groupby(self.units, _kind):
             row = text + 2 * (height // PIXELS) * (width // PIXELS)
             rows = max(1, tokens // row)
-            for units in _cut(list(members), rows):
+            for units in _filled(list(members), rows):
                 name = f"batch {len(out) + 1}, {family} {width}×{height}"
                 out.append(Batch(name, units, rows))
         return out
@@ -126,13 +146,57 @@ def _cut(items: list[T], size: int) -> list[tuple[T, ...]]:
     return [tuple(items[n : n + size]) for n in range(0, len(items), size)]
 
 
+def _filled(units: Sequence[Unit], size: int) -> Iterator[tuple[Unit, ...]]:
+    """At most `size` units together, but those that patch into one another never apart."""
+    batch: list[Unit] = []
+    for linked in _linked(units):
+        if batch and len(batch) + len(linked) > size:
+            yield tuple(batch)
+            batch = []
+        batch += linked
+    yield tuple(batch)
+
+
+def _linked(units: Sequence[Unit]) -> list[list[Unit]]:
+    """Sets of units that no patch joins, each where its first unit stands."""
+    towards: dict[str, str] = {}
+
+    def end(name: str) -> str:
+        while name in towards:
+            name = towards[name]
+        return name
+
+    for unit in units:
+        for target in {p.task.task_id for p in unit.pictures if p.recipe == "i2i_patch"}:
+            one, other = end(unit.task.task_id), end(target)
+            if one != other:
+                towards[one] = other
+    found: dict[str, list[Unit]] = {}
+    for unit in units:
+        found.setdefault(end(unit.task.task_id), []).append(unit)
+    return list(found.values())
+
+
+def _visits(units: Sequence[Unit]) -> list[Picture]:
+    """Of the patches onto other targets than these units' tasks, one a target and block."""
+    own = {unit.task.task_id for unit in units}
+    patches = [p for unit in units for p in unit.pictures if p.recipe == "i2i_patch"]
+    found = {(p.task.task_id, p.block): p for p in patches if p.task.task_id not in own}
+    return list(found.values())
+
+
 def _references(pictures: Iterable[Picture]) -> dict[Reference, Task]:
-    return {t.reference: t for p in pictures for t in (p.source, p.task) if t}
+    return {t.reference: t for p in pictures for t in (*p.others, p.source, p.task) if t}
 
 
 def _kind(unit: Unit) -> tuple[Any, ...]:
     """What the units of a batch have in common."""
-    return unit.task.family, unit.task.height, unit.task.width, unit.source_run
+    return _made_with(unit.task), unit.task.height, unit.task.width, unit.source_run
+
+
+def _made_with(task: Task) -> str:
+    """The family in whose batches a task is made; style is patched into the manual family."""
+    return "style" if task.family == "manual" else task.family
 
 
 def _place(picture: Picture) -> tuple[Any, ...]:
@@ -145,7 +209,7 @@ def _order(unit: Unit) -> tuple[Any, ...]:
     task, run = unit.task, unit.source_run
     kind = (run.steps, run.stops) if run else (0, False)
     size = task.height, task.width
-    return FAMILIES.index(task.family), *size, kind, task.instruction, task.task_id
+    return FAMILIES.index(_made_with(task)), *size, kind, task.instruction, task.task_id
 
 
 def plan_of(
@@ -180,13 +244,16 @@ def make_plan(
     why: dict[tuple[str, str, str], dict[str, None]] = {}
     pictures: list[Picture] = []
     for need in needs:
-        found = entities(world, need.family, need.recipe, assets.data)
+        found = listed = entities(world, need.family, need.recipe, assets.data)
+        there: set[str] = set()
         if only_available:
             tasks = [t for entity in found for t in (entity.task, entity.source) if t]
             there = {task.task_id for task in available(tasks, assets)}
             found = [e for e in found if {e.task.task_id, (e.source or e.task).task_id} <= there]
-        for entity in found[:limit]:
-            for picture in need.pictures(entity):
+        for entity in sampled(found, need.sample)[:limit]:
+            for picture in need.pictures(entity, listed):
+                if only_available and not there.issuperset(t.task_id for t in picture.others):
+                    continue
                 pictures.append(picture)
                 key = picture.recipe, picture.variant, picture.task.family
                 why.setdefault(key, {})[need.why] = None

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 from PIL import Image
 
-from fluxlens.study.pictures import LENSES, Picture
+from fluxlens.study.pictures import CONTROLS, LENSES, Picture, donors
 from fluxlens.tasks import Assets, Reference, Task, reference_image
 
 if TYPE_CHECKING:
@@ -110,18 +110,21 @@ class Requests:
         }
         if picture.recipe in ("generation", *LENSES):
             out["target_seed"] = task.noise_seed + 1
-        if picture.depth is not None:
+        if picture.binding is not None:
             out["block"] = self.block(picture)
         if picture.recipe != "generation":
             out["reference"] = self.references.digest(task)
         if source is not None:
             out["source_seed"] = source.noise_seed
             out["source_reference"] = self.references.digest(source)
+        if picture.recipe in CONTROLS:
+            read = donors(picture)
+            out["donors"] = [[task.noise_seed, self.references.digest(task)] for task in read]
         return out
 
     def block(self, picture: Picture) -> str | None:
-        """The block whose text tokens a lens or a patch moves."""
-        return picture.block or (picture.depth and getattr(self.facts, picture.depth))
+        """The block whose text tokens a lens or a patch moves, or behind which a reference goes."""
+        return picture.block or (picture.binding and getattr(self.facts, picture.binding))
 
     def of_reference(self, task: Task) -> dict[str, Any]:
         return {"recipe": "reference", "reference": self.references.digest(task)}
