@@ -3,7 +3,8 @@ SHELL := bash
 .SHELLFLAGS := -eo pipefail -c
 .DELETE_ON_ERROR:
 .DEFAULT_GOAL := help
-.PHONY: help env book study test lint bench notebooks pins clean
+.PHONY: help env book check-book study full estimate pictures verdicts pages test lint bench
+.PHONY: notebooks pins clean
 
 PYTHON ?= python3
 JOBS ?= 2
@@ -11,11 +12,21 @@ MODEL ?= mini
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.stamp
-PAGE := _build/html/index.html
 COMMITTED := $(wildcard notebooks/*.ipynb)
 
+# The book of a run at full scale, `make book RUN=klein-9b`, is built beside its notebooks.
+OUT := $(if $(RUN),runs/$(RUN),.)
+EXECUTED := $(if $(RUN),runs/$(RUN),_build/executed)
+HTML := $(OUT)/_build/html
+# What a study takes, each where it is given: make full MODEL=klein-9b JUDGE=claude WORKERS=8
+STUDY := $(if $(JUDGE),--judge $(JUDGE)) $(if $(BUDGET),--budget $(BUDGET)) \
+  $(if $(WORKERS),--workers $(WORKERS)) $(if $(LIMIT),--limit $(LIMIT)) \
+  $(if $(RESULTS),--results $(RESULTS)) $(if $(FAMILY),--family $(FAMILY)) \
+  $(if $(AVAILABLE),--available) $(if $(OFFLOAD),--offload) $(if $(GPU),--gpu $(GPU))
+FULL = $(BIN)/python -m tools.full $(STUDY)
+
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' Makefile
 
 env: $(STAMP) ## make .venv and install everything that reading and testing need
 
@@ -31,22 +42,39 @@ $(STAMP): pyproject.toml constraints.txt | $(BIN)/python
 	  -c constraints.txt -e '.[book,test]'
 	@touch $@
 
-book: env ## execute the notebooks and build the book, then say which page to open
+book: env ## execute the notebooks and build the book (RUN=…: of a run at full scale, as executed)
+ifeq ($(RUN),)
 	@echo "==> executing the notebooks"
 	@$(BIN)/python -m tools.notebooks execute --jobs $(JOBS)
+endif
 	@echo "==> building the book"
-	@$(BIN)/python -m tools.notebooks stage
+	@$(BIN)/python -m tools.notebooks stage --into $(EXECUTED) --to $(OUT)/_build/src
 	@# After a failure the next build starts afresh: Sphinx does not repeat a warning it has given.
-	@$(BIN)/jupyter-book build _build/src --path-output . --quiet -W --keep-going \
-	  || { rm -rf _build/html _build/.doctrees; echo "the book did not build" >&2; exit 1; }
-	@echo "==> the book is ready, open $(CURDIR)/$(PAGE)"
+	@$(BIN)/jupyter-book build $(OUT)/_build/src --path-output $(OUT) --quiet -W --keep-going \
+	  || { rm -rf $(HTML) $(OUT)/_build/.doctrees; echo "the book did not build" >&2; exit 1; }
+	@echo "==> the book is ready, open $(abspath $(HTML))/index.html"
 
-study: env ## make every picture of the study with mini, let the oracle judge them, print the tables
-	@echo "==> making the pictures"
-	@$(BIN)/fluxlens run --model $(MODEL) --results results
-	@echo "==> judging them"
-	@$(BIN)/fluxlens judge --model $(MODEL) --judge oracle --results results
-	@$(BIN)/fluxlens tables --verdicts results/$(notdir $(MODEL))/verdicts/oracle
+check-book: env ## open every page of the built book in headless Chromium, follow every link
+	@FLUXLENS_BOOK=$(abspath $(HTML)) $(BIN)/python -m pytest tests/test_book_built.py
+
+study: env ## the whole study with both minis: pictures, the oracle's verdicts, tables
+	@for model in mini mini-direct; do \
+	  $(FULL) --model $$model --parts pictures verdicts tables || exit 1; done
+
+full: env ## the study with any MODEL: price, pictures, verdicts, tables, notebooks into runs/
+	@$(FULL) --model $(MODEL)
+
+estimate: env ## … only what it will take
+	@$(FULL) --model $(MODEL) --parts estimate
+
+pictures: env ## … only its pictures
+	@$(FULL) --model $(MODEL) --parts pictures
+
+verdicts: env ## … only its verdicts, and the tables they make
+	@$(FULL) --model $(MODEL) --parts verdicts tables
+
+pages: env ## … only the notebooks, on what there is
+	@$(FULL) --model $(MODEL) --parts pages
 
 lint: env ## ruff and mypy
 	@echo "==> ruff"

@@ -138,14 +138,19 @@ class Browser:
         self.call("Emulation.setDeviceMetricsOverride", session, **size, mobile=phone)
         scheme = {"name": "prefers-color-scheme", "value": "dark" if dark else "light"}
         self.call("Emulation.setEmulatedMedia", session, features=[scheme])
-        return Page(self, session)
+        return Page(self, session, target)
 
 
 class Page:
     """A tab."""
 
-    def __init__(self, browser: Browser, session: str) -> None:
-        self.browser, self.session = browser, session
+    def __init__(self, browser: Browser, session: str, target: str) -> None:
+        self.browser, self.session, self.target = browser, session, target
+
+    def close(self) -> None:
+        """Close the tab and forget what happened in it."""
+        self.browser.call("Target.closeTarget", targetId=self.target)
+        self.browser.events = [e for e in self.browser.events if e.get("sessionId") != self.session]
 
     def call(self, method: str, **params: Any) -> dict[str, Any]:
         return self.browser.call(method, self.session, **params)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -162,8 +164,47 @@ def test_state_follows_cells_parameters_and_library_but_not_outputs() -> None:
     assert notebooks.state(raw, {}, "library") != base
 
 
-def test_unknown_parameter_is_an_error(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    path = tmp_path / "page.ipynb"
-    nbformat.write(notebooks.clean(sample()), path)
+def page(folder: Path, parameters: str, body: str) -> Path:
+    notebook = sample()
+    notebook.cells[1].source, notebook.cells[2].source = parameters, body
+    folder.mkdir(exist_ok=True)
+    nbformat.write(notebooks.clean(notebook), folder / f"{parameters[:5]}.ipynb")
+    return folder / f"{parameters[:5]}.ipynb"
+
+
+def test_a_parameter_that_no_notebook_has_is_an_error(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = page(tmp_path, "model = 'mini'", "print(model)")
     assert not notebooks.execute([path], tmp_path / "out", {"modle": "mini"})
-    assert "no parameter modle; has model" in capsys.readouterr().out
+    assert "no notebook has a parameter modle; has model" in capsys.readouterr().out
+    assert not (tmp_path / "out").exists()
+
+
+def test_each_notebook_is_given_the_parameters_that_it_has(tmp_path: Path) -> None:
+    one = page(tmp_path / "nb", "limit: int = 8", "print(limit)")
+    two = page(tmp_path / "nb", "model = 'mini'", "print(model)")
+    words = ["execute", str(one), str(two), "--into", str(tmp_path / "out")]
+    command = [sys.executable, "-m", "tools.notebooks", *words, "-p", "limit=2", "-p", "model=tiny"]
+    subprocess.run(command, cwd=notebooks.ROOT, check=True)  # papermill leaves an event loop behind
+    printed = [
+        notebooks.read(tmp_path / "out" / path.name).cells[-1].outputs[0].text
+        for path in (one, two)
+    ]
+    assert printed == ["2\n", "tiny\n"]
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [("limit=2", 2), ("limit=null", None), ("contrast=", ""), ('model="9"', "9"), ("f=[a]", ["a"])],
+)
+def test_parameters_on_the_line_are_yaml(text: str, value: Any) -> None:
+    assert notebooks.parameter(text)[1] == value
+
+
+def test_a_verdict_more_makes_executed_notebooks_out_of_date(tmp_path: Path) -> None:
+    before = notebooks.library(tmp_path)
+    (tmp_path / "mini" / "verdicts" / "oracle").mkdir(parents=True)
+    (tmp_path / "mini" / "verdicts" / "oracle" / "a.csv").write_text("entity_id,pass\n")
+    assert notebooks.library(tmp_path) != before
+    assert notebooks.library(tmp_path / "none") == before

@@ -1,19 +1,23 @@
 """Execute the notebooks, keep them clean, and hand them to the book.
 
     python -m tools.notebooks execute   notebooks/ -> _build/executed/, only what is out of date
-    python -m tools.notebooks stage     the book's sources and the executed copies -> _build/src/
+    python -m tools.notebooks stage     the book's sources and executed copies -> _build/src/
     python -m tools.notebooks refresh   execute, then put the clean results back into notebooks/
     python -m tools.notebooks clean     take the machine's noise out of notebooks/ without running
     python -m tools.notebooks check     say what would not be fit to commit
 
-The committed notebooks are only ever written by `refresh` and `clean`. An executed notebook is out
-of date when its own cells, a parameter, a file of the library or a pinned dependency has changed;
-its outputs and cell ids do not count.
+    python -m tools.notebooks execute --into runs/tiny -p model=/data/tiny -p contrast= -p limit=2
+
+Parameters go to the notebooks that have them; one that none of them has is an error. The committed
+notebooks are only ever written by `refresh` and `clean`. An executed notebook is out of date when
+its own cells, a parameter, a verdict, a file of the library or a pinned dependency has changed; its
+outputs and cell ids do not count.
 """
 
 from __future__ import annotations
 
 import argparse
+import ast
 import hashlib
 import json
 import os
@@ -33,6 +37,7 @@ from nbformat import NotebookNode
 
 ROOT = Path(__file__).resolve().parent.parent
 NOTEBOOKS = ROOT / "notebooks"
+RESULTS = ROOT / "results"
 EXECUTED = ROOT / "_build" / "executed"
 STAGED = ROOT / "_build" / "src"
 
@@ -170,20 +175,34 @@ def problems(path: Path) -> list[str]:
 # --- executing --------------------------------------------------------------------------------
 
 
-def fingerprint(files: Iterable[Path]) -> str:
+def fingerprint(files: Iterable[Path], root: Path = ROOT) -> str:
     """One hash over the names and contents of files."""
     total = hashlib.sha256()
     for path in sorted(files):
         with path.open("rb") as handle:
             content = hashlib.file_digest(handle, "sha256").hexdigest()
-        total.update(f"{path.relative_to(ROOT)} {content}\n".encode())
+        total.update(f"{path.relative_to(root).as_posix()} {content}\n".encode())
     return total.hexdigest()
 
 
-def library() -> str:
-    """The state of everything that a notebook's outputs may depend on, besides itself."""
+def library(results: Path = RESULTS) -> str:
+    """The state of everything that a notebook's outputs may depend on, besides itself.
+
+    Of a study's results those are the verdicts: its pictures follow from the library.
+    """
     files = [p for p in (ROOT / "fluxlens").rglob("*") if p.is_file() and p.suffix != ".pyc"]
-    return fingerprint([*files, ROOT / "constraints.txt"])
+    verdicts = fingerprint(results.glob("*/verdicts/*/*.csv"), results)
+    return fingerprint([*files, ROOT / "constraints.txt"]) + verdicts
+
+
+def parameters_of(path: Path) -> set[str]:
+    """The names that a notebook's cell of parameters assigns."""
+    cells = tagged(read(path), "parameters")
+    trees = [ast.parse(cell.source) for cell in cells]
+    nodes = [node for tree in trees for node in tree.body]
+    targets = [t for node in nodes if isinstance(node, ast.Assign) for t in node.targets]
+    targets += [node.target for node in nodes if isinstance(node, ast.AnnAssign)]
+    return {target.id for target in targets if isinstance(target, ast.Name)}
 
 
 def state(notebook: NotebookNode, parameters: Mapping[str, Any], library: str) -> str:
@@ -194,6 +213,8 @@ def state(notebook: NotebookNode, parameters: Mapping[str, Any], library: str) -
 
 def execute_one(path: Path, into: Path, parameters: Mapping[str, Any], library: str) -> bool:
     """Run one notebook where it stands, unless its executed copy is fresh. True if it worked."""
+    own = parameters_of(path)
+    parameters = {name: value for name, value in parameters.items() if name in own}
     target, stamp = into / path.name, into / f"{path.stem}.key"
     key = state(read(path), parameters, library)
     if target.exists() and stamp.exists() and stamp.read_text() == key:
@@ -202,11 +223,6 @@ def execute_one(path: Path, into: Path, parameters: Mapping[str, Any], library: 
     into.mkdir(parents=True, exist_ok=True)
     part = into / f"{path.stem}.failed.ipynb"
     write(clean(read(path)), part)
-    known = papermill.inspect_notebook(str(part))
-    if unknown := sorted(set(parameters) - set(known)):
-        print(f"  {path.name}: has no parameter {', '.join(unknown)}; has {', '.join(known)}")
-        part.unlink()
-        return False
     print(f"  {path.name}: executing", flush=True)
     stamp.unlink(missing_ok=True)
     start = time.monotonic()
@@ -240,9 +256,14 @@ def execute(
     if not paths:
         print("  there are no notebooks yet")
         return True
-    now = library()
+    parameters = parameters or {}
+    known = set().union(*map(parameters_of, paths))
+    if unknown := sorted(set(parameters) - known):
+        print(f"  no notebook has a parameter {', '.join(unknown)}; has {', '.join(sorted(known))}")
+        return False
+    now = library(NOTEBOOKS / (parameters.get("results") or RESULTS))  # as the notebooks see it
     with ThreadPoolExecutor(jobs) as pool:
-        results = pool.map(lambda path: execute_one(path, into, parameters or {}, now), paths)
+        results = pool.map(lambda path: execute_one(path, into, parameters, now), paths)
         return all(list(results))
 
 
@@ -279,11 +300,11 @@ def stage(executed: Path = EXECUTED, into: Path = STAGED) -> bool:
 
 
 def parameter(text: str) -> tuple[str, Any]:
-    """NAME=VALUE, the value read as YAML: 3 is a number, [a, b] a list."""
+    """NAME=VALUE, the value read as YAML: 3 is a number, [a, b] a list, null None, nothing ""."""
     name, equals, value = text.partition("=")
     if not equals or not name.isidentifier():
         raise argparse.ArgumentTypeError(f"{text!r} is not NAME=VALUE")
-    return name, yaml.safe_load(value)
+    return name, yaml.safe_load(value) if value else ""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -298,6 +319,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("action", choices=actions)
     parser.add_argument("paths", nargs="*", type=Path, help="default: all of notebooks/")
     parser.add_argument("--into", type=Path, default=EXECUTED, help="folder of executed copies")
+    parser.add_argument("--to", type=Path, default=STAGED, help="folder that `stage` writes")
     parser.add_argument("-p", "--parameter", type=parameter, action="append", default=[])
     parser.add_argument("-j", "--jobs", type=int, default=1, help="how many at a time")
     args = parser.parse_args(argv)
@@ -309,7 +331,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     if args.action in {"execute", "refresh"}:
         worked = execute(paths, args.into, dict(args.parameter), args.jobs)
     if args.action == "stage":
-        worked = stage(args.into)
+        worked = stage(args.into, args.to)
     if args.action == "refresh" and worked:
         for path in paths:
             write(read(args.into / path.name), path)
