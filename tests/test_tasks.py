@@ -233,7 +233,7 @@ def test_references_of_the_clone_are_cropped_and_opaque(data):
 
 def test_everything_missing_is_told_at_once(data):
     tasks = paper_tasks(data)
-    assert {t.reference.kind for t in tasks} == {"solid", *(set(SOURCES) - {"subjects"})}
+    assert {t.reference.kind for t in tasks} == {"solid", *(set(SOURCES) - {"subjects", "models"})}
     lost = missing(tasks, Assets())
     assert {m.source: len(m.paths) for m in lost} == {"style": 36, "dreambench": 10, "sun397": 789}
     with pytest.raises(MissingAssetsError) as caught:
