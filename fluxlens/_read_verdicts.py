@@ -60,7 +60,7 @@ def _polarity(judge: str, path: Path, questions: str | None) -> str:
         questions = "blind" if any(name.endswith("-blind") for name in near) else "paper"
     if questions == "paper":
         return ""
-    return polarities(questions).get(judge.removesuffix(NULL), "")
+    return polarities(questions).get(judge.partition("__")[0], "")
 
 
 def _rows(path: Path, polarity: str) -> Iterator[Verdict]:
@@ -116,7 +116,8 @@ def read_verdicts(folder: Path | str, questions: str | None = None) -> Verdicts:
 
     ``<folder>/<judge>.csv`` (as the authors publish them) and ``<folder>/<judge>/*.csv`` are both
     read. A judge's answers on images where nothing was done are under ``<judge>__null``, or all in
-    a folder beside this one whose name ends in ``__null``. `questions` is the set that was asked,
+    a folder beside this one whose name ends in ``__null``; those on pictures of no table's, under
+    ``<judge>__<variant>`` (see `fluxlens.study.asked`). `questions` is the set that was asked,
     ``paper`` or ``blind``, whose answers may count the other way round; a folder tells by its name.
     """
     folder = Path(folder)

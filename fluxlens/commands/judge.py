@@ -86,26 +86,34 @@ def _work(args: argparse.Namespace) -> tuple[Work, int]:
     """The chosen questions with what can be asked now, and how much cannot: pictures not made."""
     from fluxlens._read_verdicts import NULL
     from fluxlens.judge.questions import load_questions
+    from fluxlens.study.asked import questions_of
     from fluxlens.study.cells import choose
     from fluxlens.study.paths import judged, nulls
     from fluxlens.tasks import Assets
 
     data = Assets.from_environment(args.paper_data).data
-    known, missing = load_questions(args.set), 0
-    work: Work = {}
-    for need in choose(args.questions, args.family, args.recipe):
+    known, folder = load_questions(args.set), _folder(args)
+    every: Work = {}
+    for need in choose(args.questions, args.family, args.recipe, args.extras):
+        for one in questions_of(need):
+            every[one.question(args.set)] = one.items(folder, args.world, data, args.limit)
+        if need.why not in known:
+            continue
         question = known[need.why]
-        asked = [(question, judged)]
+        every[question] = judged(folder, question, args.world, data)
         if args.nulls:
-            asked.append((replace(question, name=question.name + NULL), nulls))
-        for one, find in asked:
-            found = find(_folder(args), question, args.world, data)
-            chosen = list(found.items())[: args.limit]
-            work[one] = {
-                id: images for id, images in chosen if all(map(Path.exists, images.values()))
-            }
-            missing += len(chosen) - len(work[one])
-    return work, missing
+            null = replace(question, name=question.name + NULL)
+            every[null] = nulls(folder, question, args.world, data)
+    chosen = {one: dict(list(found.items())[: args.limit]) for one, found in every.items()}
+
+    def there(images: Images) -> bool:
+        return all(Path(str(picture)).exists() for picture in images.values())
+
+    work: Work = {
+        one: {id: images for id, images in found.items() if there(images)}
+        for one, found in chosen.items()
+    }
+    return work, sum(map(len, chosen.values())) - sum(map(len, work.values()))
 
 
 @contextmanager
@@ -275,6 +283,14 @@ def _register_judge(commands: Any) -> None:
         "--nulls",
         action="store_true",
         help="null controls too: the same questions where nothing was done",
+    )
+    parser.add_argument(
+        "--extras",
+        nargs="+",
+        choices=("variants", "controls"),
+        default=(),
+        help="what `fluxlens run` made under these names too, by the questions of their siblings "
+        "in the tables",
     )
     parser.add_argument(
         "--limit", type=int, metavar="N", help="only the first N tasks or pairs of each question"

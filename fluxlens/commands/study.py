@@ -63,8 +63,8 @@ def add_choice(parser: argparse.ArgumentParser) -> None:
         default=(),
         help="beyond the tables: variants (lenses on each part of the text for every family, "
         "patches of template and pads), nulls (the empty prompt's generations, null controls of "
-        "the lenses), edits (every task's plain edit, for figures), controls (placebo patches, edges "
-        "that should not matter, steering by padding alone, the halves of the padding cut apart)",
+        "the lenses), edits (every task's plain edit, for figures), controls (placebo patches, "
+        "edges that should not matter, steering by padding, the halves of the padding cut apart)",
     )
     parser.add_argument(
         "--limit", type=int, metavar="N", help="only the first N tasks or pairs of each cell"

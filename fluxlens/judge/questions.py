@@ -24,14 +24,14 @@ from typing import Any, Literal, get_args
 
 __all__ = [
     "Family", "Outcome", "Question", "QuestionError", "QuestionSet", "Recipe", "Role", "Source",
-    "load_questions", "read_questions",
+    "load_kept", "load_questions", "read_questions",
 ]  # fmt: skip
 
 QuestionSet = Literal["paper", "blind"]
 Source = Literal["quoted", "derived", "ours"]
 Family = Literal["color", "style", "human", "add", "remove"]
 Recipe = Literal["lens", "knockout", "patch"]
-Outcome = Literal["observed", "destroyed", "transferred"]
+Outcome = Literal["observed", "destroyed", "transferred", "kept"]
 Counts = Literal["pass", "fail"]
 Role = Literal[
     "reference", "t2i", "lens", "baseline", "knockout",
@@ -96,16 +96,25 @@ def load_questions(set: QuestionSet = "paper") -> Mapping[str, Question]:
     """
     if set not in get_args(QuestionSet):
         raise QuestionError(f"the sets of questions are 'paper' and 'blind', not {set!r}")
-    return _shipped()[set]
+    return _shipped("judges")[set]
+
+
+def load_kept(set: QuestionSet = "paper") -> Mapping[str, Question]:
+    """Family → what is asked of a steered picture beside its property: is the rest still there?
+
+    >>> load_kept()["color"].outcome
+    'kept'
+    """
+    return {question.family: question for question in _shipped("kept")[set].values()}
 
 
 @cache
-def _shipped() -> dict[str, dict[str, Question]]:
+def _shipped(rows: str) -> dict[str, dict[str, Question]]:
     text = resources.files("fluxlens.judge").joinpath("questions.toml").read_text("utf-8")
-    return {name: read_questions(text, name) for name in get_args(QuestionSet)}
+    return {name: read_questions(text, name, rows) for name in get_args(QuestionSet)}
 
 
-def read_questions(text: str, set: QuestionSet) -> dict[str, Question]:
+def read_questions(text: str, set: QuestionSet, rows: str = "judges") -> dict[str, Question]:
     """Parse and check a data file of questions; `QuestionError` names the row and what is wrong.
 
     >>> read_questions("judges = []", "paper")
@@ -121,7 +130,7 @@ def read_questions(text: str, set: QuestionSet) -> dict[str, Question]:
     except KeyError:
         raise QuestionError(f"questions: no [sets.{set}]") from None
     judges: dict[str, Question] = {}
-    for row in data.get("judges", []):
+    for row in data.get(rows, []):
         question = _question(row, set, chosen)
         if question.name in judges:
             raise QuestionError(f"{question.name}: there are two judges of this name")

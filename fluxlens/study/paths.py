@@ -23,7 +23,7 @@ from fluxlens.paper import CellPlan, load_paper
 from fluxlens.tasks import Reference, Task, World, mini_tasks, pairs, paper_tasks
 
 __all__ = [
-    "Entity", "cell_of", "entities", "image_path", "judged", "model_folder", "nulls",
+    "Entity", "cell_of", "entities", "file_name", "image_path", "judged", "model_folder", "nulls",
     "reference_path", "roles",
 ]  # fmt: skip
 
@@ -62,8 +62,12 @@ def model_folder(results: Path, model: str) -> Path:
 
 def image_path(folder: Path, recipe: str, variant: str, entity: str) -> Path:
     """A picture's file in a model's folder; ``variant`` may be an edge, ``ref->text[padding]``."""
-    safe = variant.replace("->", "_to_").replace("[", ".").replace("]", "")
-    return folder / recipe / safe / f"{entity}.png"
+    return folder / recipe / file_name(variant) / f"{entity}.png"
+
+
+def file_name(variant: str) -> str:
+    """``file_name("ref->text[pad]") == "ref_to_text.pad"``: a variant as files bear it."""
+    return variant.replace("->", "_to_").replace("[", ".").replace("]", "")
 
 
 def reference_path(folder: Path, reference: Reference) -> Path:

@@ -1,0 +1,113 @@
+"""What is asked of pictures that stand in no table: controls, and parts of the text.
+
+>>> need = Need("color", "attention_knockout", "image->ref", "controls", 48)
+>>> [asked.name for asked in questions_of(need)]
+['ko_color_ref_to_text__image_to_ref']
+
+They get the question of their sibling in the tables: that of ``ref->text`` for another cut, of the
+patch for a placebo, of the lens for a part of the text. Their verdicts lie beside the others as
+``<judge>__<variant>``, or ``<judge>__<recipe>-<variant>`` where the recipe is another one, which no
+table reads. Steering is asked twice: what moved, and (``…__kept``) whether the rest is still there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from functools import cache
+from pathlib import Path
+
+from fluxlens.judge.questions import Question, QuestionSet, Role, load_kept, load_questions
+from fluxlens.paper import CellPlan, load_paper
+from fluxlens.study.cells import EXTRAS, Need, choose
+from fluxlens.study.paths import file_name, roles
+from fluxlens.tasks import World
+
+__all__ = ["Asked", "asked", "named", "questions_of"]
+
+# Whose question a recipe of no table gets.
+SIBLINGS = {
+    "placebo": "i2i_patch",
+    "steering": "i2i_patch",
+    "drop_reference": "attention_knockout",
+    "t2i_lens": "color_lens",
+}
+DROPPED = "ref->image, later every ref"
+
+
+@dataclass(frozen=True)
+class Asked:
+    """A question about the pictures of one need: ``questions_of(need)[0].name``.
+
+    `cell` is the sibling in the paper's tables; `kept` asks what is left beside the property.
+    """
+
+    need: Need
+    cell: CellPlan
+    kept: bool = False
+
+    @property
+    def suffix(self) -> str:
+        """What its verdicts' name has behind the sibling's: for `counted`."""
+        need = self.need
+        own = "" if need.recipe == self.cell.recipe else f"{need.recipe}-"
+        return f"__{own}{file_name(need.variant)}" + ("__kept" if self.kept else "")
+
+    @property
+    def name(self) -> str:
+        return self.cell.judge + self.suffix
+
+    def question(self, set: QuestionSet = "paper") -> Question:
+        """The sibling's wording, with the cut that was made in the place of its own."""
+        if self.kept:
+            return replace(load_kept(set)[self.need.family], name=self.name)
+        asked = load_questions(set)[self.cell.judge]
+        said = {"attention_knockout": self.need.variant, "drop_reference": DROPPED}
+        edge = said.get(self.need.recipe, "ref->text")
+        text = asked.text.replace("ref->text", edge)
+        labels = tuple(label.replace("ref->text", edge) for label in asked.labels)
+        source = asked.source if text == asked.text else "derived"
+        return replace(asked, name=self.name, text=text, labels=labels, source=source)
+
+    def items(
+        self, folder: Path, world: World, data: Path | None = None, limit: int | None = None
+    ) -> dict[str, dict[Role, Path]]:
+        """Entity id → the picture of every role, whether or not it was made yet."""
+        cell = replace(self.cell, recipe=self.need.recipe, variant=self.need.variant)
+        wanted = self.question().images
+        found = self.need.entities(world, data, limit)
+        return {e.id: {r: roles(folder, cell, e)[r] for r in wanted} for e in found}
+
+
+def questions_of(need: Need) -> list[Asked]:
+    """What is asked of an extra's pictures; nothing where they are no intervention's."""
+    if need.why not in EXTRAS or need.recipe in ("edit", "generation"):
+        return []
+    cells = [cell for cell in load_paper().cells if cell.family == need.family]
+    first = {cell.recipe: cell for cell in reversed(cells)}
+    cell = first.get(need.recipe) or first[SIBLINGS[need.recipe]]
+    asked = [Asked(need, cell)]
+    return [*asked, Asked(need, cell, kept=True)] if need.recipe == "steering" else asked
+
+
+@cache
+def asked() -> Mapping[str, Asked]:
+    """Every question of the extras, by the name of its verdicts."""
+    needs = choose(extras=("variants", "controls"))
+    return {one.name: one for need in needs for one in questions_of(need)}
+
+
+def named(family: str, recipe: str, variant: str, kept: bool = False) -> Asked | CellPlan | None:
+    """Who asks about an intervention: a cell of the tables, an extra, or nobody.
+
+    >>> named("color", "drop_reference", "binding").name
+    'ko_color_ref_to_text__drop_reference-binding'
+    """
+    for cell in load_paper().cells:
+        if (cell.family, cell.recipe, cell.variant) == (family, recipe, variant) and not kept:
+            return cell
+    for one in asked().values():
+        need = one.need
+        if (need.family, need.recipe, need.variant, one.kept) == (family, recipe, variant, kept):
+            return one
+    return None
