@@ -62,12 +62,9 @@ class Need:
         made = Picture(self.recipe, self.variant, task, entity.source, others)
         if self.recipe in LENSES and self.why != "variants":
             return made, Picture("generation", f"clean{STEPS.get(self.recipe, '')}", task)
-        if self.recipe == "steering":  # and the two ends of its curve
-            whole = Picture("i2i_patch", made.tokens, task, entity.source)
-            return made, whole, Picture("edit", "plain", task)
-        if self.recipe in ("attention_knockout", "drop_reference", "i2i_patch", "placebo"):
-            return made, Picture("edit", "plain", task)
-        return (made,)
+        if self.recipe in ("edit", "generation", *LENSES):
+            return (made,)
+        return made, Picture("edit", "plain", task)
 
 
 def choose(

@@ -2,7 +2,7 @@
 
 >>> rows = list(controls([("color", "i2i_patch")]))
 >>> rows[0], len(rows)
-(('color', 'placebo', 'same-run-all', 24), 29)
+(('color', 'placebo', 'same-run-all', 24), 31)
 
 What is expected of each was written down first, in ``predictions.toml``, where they are explained.
 Cuts and drops that a wiring's predictions are about are made for every task, all else for a sample:
@@ -22,13 +22,12 @@ __all__ = ["EDGES", "KINDS", "STRENGTHS", "TOKENS", "companions", "controls", "s
 
 KINDS = ("same-run", "like-target", "like-source", "shuffled", "mean", "noise")
 TOKENS = ("all", "content", "template", "pad")
-# Of text[padding]; 0 is the target's edit and 1 the patch of the padding, which are there already.
-STRENGTHS = (0.25, 0.5, 0.75, 1.25, 1.5)
+STRENGTHS = (0.0, 0.25, 0.5, 0.75, 1.0, 1.25, 1.5)  # 0 is the target's edit, 1 a patch
 EDGES = ("text->ref", "image->ref", "image->text")  # that should not matter
 HALVES = ("ref->text[template]", "ref->text[pad]")  # of the padding, which the paper does not split
 LENS = ("all", "padding", "content", "template", "pad")
 # How many pairs, or tasks, of a family.
-PLACEBOS, STEERED, CUT, SHOWN = 24, 48, 48, 48
+PLACEBOS, STEERED, CUT, SHOWN = 24, 40, 48, 48
 
 Control = tuple[str, str, str, int | None]  # family, recipe, variant, how many (None: all)
 E = TypeVar("E", bound=Entity)
