@@ -29,14 +29,15 @@ Place = tuple[slice | Tensor, slice | Tensor]  # rows and positions, as they ind
 class Routes:
     """Which edges are cut in each row of a batch; `only` names the queries whose result is read.
 
-    Other queries give zeros. A value: `cut` makes another one. The groups are found at first use.
+    Other queries give zeros, or are not given at all. A value: `cut` makes another one. The groups
+    are found at first use.
     """
 
     def __init__(
         self, layout: Layout, cuts: Sequence[tuple[Edge, ...]], only: Region | None = None
     ) -> None:
         self.layout, self.cuts, self.only = layout, tuple(cuts), only
-        self._places: dict[torch.device, list[tuple[Place, Place]]] = {}
+        self._places: dict[Any, list[tuple[Place, Place]]] = {}
 
     def cut(self, edges: tuple[Edge, ...], rows: Sequence[int]) -> Routes:
         """The same with `edges` closed too, in `rows`."""
@@ -58,10 +59,15 @@ class Routes:
         self, attention: Callable[..., Heads], query: Heads, key: Heads, value: Heads, **kwargs: Any
     ) -> Heads:
         """What `attention` under the mask would give, from unmasked calls of it."""
-        if query.device not in self._places:
-            self._places[query.device] = self._groups(query.device)
-        out = query.new_zeros(query.shape) if self.only else query.new_empty(query.shape)
-        for at, read in self._places[query.device]:
+        # queries of `only` alone may come without the others
+        alone = self.only is not None and query.shape[1] < key.shape[1]
+        start = self.layout.span(self.only)[0] if self.only and alone else 0
+        where = query.device, start
+        if where not in self._places:
+            self._places[where] = self._groups(query.device, start)
+        zeros = self.only is not None and not alone
+        out = query.new_zeros(query.shape) if zeros else query.new_empty(query.shape)
+        for at, read in self._places[where]:
             out[at] = attention(query[at], key[read], value[read], **kwargs)
         return out
 
@@ -94,8 +100,11 @@ class Routes:
             out[name] = out[name] | queries if name in out else queries
         return out
 
-    def _groups(self, device: torch.device) -> list[tuple[Place, Place]]:
-        """(queries, keys) of each call; rows under the same cuts share one."""
+    def _groups(self, device: torch.device, start: int = 0) -> list[tuple[Place, Place]]:
+        """(queries, keys) of each call; rows under the same cuts share one.
+
+        Queries are counted from position `start`.
+        """
         found: dict[Any, dict[bytes, Tensor]] = {}
         members: dict[tuple[tuple[Edge, ...], bytes], list[tuple[int, Tensor]]] = {}
         for row, edges in enumerate(self.cuts):
@@ -103,7 +112,7 @@ class Routes:
             if kind not in found:
                 found[kind] = self._readable(row)
             for keys, queries in found[kind].items():
-                members.setdefault((edges, keys), []).append((row, queries.nonzero()[:, 0]))
+                members.setdefault((edges, keys), []).append((row, queries.nonzero()[:, 0] - start))
         out = []
         for (_, name), group in members.items():
             readable = torch.tensor(list(name)).nonzero()[:, 0]

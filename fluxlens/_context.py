@@ -14,6 +14,7 @@ from ._folder import ModelError
 from .layout import Layout, from_call, text_tokens
 
 if TYPE_CHECKING:
+    from ._starts import Starts
     from .models import Flux
 
 
@@ -54,6 +55,7 @@ class Watch:
         self.flux = flux
         self.contexts: list[Context] = []
         self.run: Run | None = None
+        self.starts: Starts | None = None
         self.step = 0
         self._count = 0
         self._announced = False
@@ -125,13 +127,18 @@ class Watch:
         acting = [c for c in self.contexts if c.rows is None or row in c.rows]
         return tuple(context.blocks for context in acting if context.apart)
 
-    def equal_up_to(self) -> int:
-        """Blocks at the start of the first step in which rows with equal inputs are still equal."""
-        if len(self._hooks()) > 1 + sum(len(context._handles) for context in self.contexts):
+    def equal_up_to(self, reading: bool = True) -> int:
+        """Blocks at the start of the first step in which rows with equal inputs are still equal.
+
+        Contexts that only read end it too, for they expect to hear all rows, unless not `reading`.
+        """
+        own = sum(len(context._handles) for context in self.contexts) + bool(self.contexts)
+        if len(self._hooks()) > own:
             return 0  # somebody else listens, and expects all rows
         if any(self.flux.module(block)._compiled_call_impl for block in self.flux.blocks):
             return 0  # fewer rows would be another shape to compile for
-        return min((context.idle_blocks() for context in self.contexts), default=0)
+        acting = [context.idle_blocks() for context in self.contexts if reading or context.changes]
+        return min(acting, default=len(self.flux.blocks))
 
     def _hooks(self) -> list[Any]:
         modules = self.flux.pipe.transformer.modules()
@@ -169,6 +176,7 @@ class Context:
     kind = "intervention"
     apart = False  # whether rows it acts on differently cannot share a batch
     behind = False  # whether it acts on what comes out of a block, not on what goes in
+    changes = True  # whether it changes what it sees
 
     def __init__(
         self,

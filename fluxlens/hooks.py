@@ -90,6 +90,7 @@ class Capture(Context):
 
     kind = "capture"
     behind = True
+    changes = False
 
     def __init__(self, flux: Flux, region: Region, **where: Any) -> None:
         super().__init__(flux, **where)

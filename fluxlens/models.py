@@ -202,7 +202,7 @@ class Flux:
         rows, single = rows_of(self, prompt, ref, seed, height, width)
         if any(not row.refs for row in rows):
             raise ValueError("an edit needs a reference image; without one, use flux.generate(…)")
-        images = sample(self, rows, steps=steps)
+        images = sample(self, rows, steps=steps, whole=True)
         return images[0] if single else images
 
     def generate(
@@ -217,7 +217,7 @@ class Flux:
         from .sampler import rows_of, sample
 
         rows, single = rows_of(self, prompt, None, seed, height, width)
-        images = sample(self, rows, steps=steps)
+        images = sample(self, rows, steps=steps, whole=True)
         return images[0] if single else images
 
     def layout(

@@ -10,7 +10,7 @@ from __future__ import annotations
 import warnings
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -22,6 +22,7 @@ from torch import Tensor
 
 from . import references
 from ._encode import Stop, embed, encode
+from ._unread import image_only
 from .layout import Layout, reference_size, text_tokens, warn_if_cut
 
 if TYPE_CHECKING:
@@ -122,13 +123,15 @@ def sample(
     steps: int = 4,
     stop_after: str | None = None,
     batch: int | None = None,
+    whole: bool = False,
 ) -> list[Image.Image]:
     """Denoise rows, batched by shape, and give their images in the order of the rows.
 
     With `stop_after`, the last step ends behind that block and no image is made (an empty list
-    comes back): for a capture, whose rest nobody reads. `batch` bounds the rows of a forward. As
-    in the authors' released code: four steps, no guidance, one generator a row on the pipeline's
-    device.
+    comes back): for a capture, whose rest nobody reads. `batch` bounds the rows of a forward. With
+    `whole` one row is the stock pipeline bit for bit; without it to rounding, for what nobody reads
+    of the last block is not run. As in the authors' released code: four steps, no guidance, one
+    generator a row on the pipeline's device.
     """
     if isinstance(steps, bool) or not isinstance(steps, int) or steps < 1:
         raise ValueError(f"steps must be a whole number of at least 1, not {steps!r}")
@@ -149,7 +152,9 @@ def sample(
     try:
         for members, layout in zip(batches, layouts, strict=True):
             run = {"rows": tuple(members), "total": len(rows), "steps": steps, "blocks": reached}
-            with flux.watch.batch(layout, **run):
+            text, image = layout.text, layout.image[0] * layout.image[1]
+            unread = nullcontext() if whole else image_only(flux, text, image)
+            with flux.watch.batch(layout, **run), unread:
                 latents = _denoise(flux, [rows[n] for n in members], steps, stop_after)
             if stop_after is None:
                 for n, image in zip(members, _decode(flux, latents), strict=True):
@@ -197,7 +202,7 @@ def _denoise(
     for n, time in enumerate(times):
         joint = latents if refs is None else torch.cat([latents, refs], dim=1)
         moment = time.to(latents.dtype) / 1000
-        with _equal_rows_once(flux, rows if n == 0 else []) as run:
+        with _first_step(flux, rows, float(time)) if n == 0 else nullcontext(slice(None)) as run:
             velocity = _forward(
                 flux,
                 stop_after if n == len(times) - 1 else None,
@@ -219,6 +224,17 @@ def _denoise(
 
 
 @contextmanager
+def _first_step(flux: Flux, rows: Sequence[Row], time: float) -> Iterator[Any]:
+    """Which rows go into the first step, begun behind a block where that block's state is kept."""
+    if flux.watch.starts is None:
+        with _equal_rows_once(flux, rows) as run:
+            yield run
+    else:
+        with flux.watch.starts.first_step(flux, rows, time):
+            yield slice(None)
+
+
+@contextmanager
 def _equal_rows_once(flux: Flux, rows: Sequence[Row]) -> Iterator[Any]:
     """Which rows start the first step: equal ones once, up to the block that tells them apart.
 
@@ -226,7 +242,8 @@ def _equal_rows_once(flux: Flux, rows: Sequence[Row]) -> Iterator[Any]:
     block the two are equal.
     """
     unique, index = distinct(rows)
-    shared = flux.watch.equal_up_to() if len(unique) < len(rows) else 0
+    some = flux.watch.contexts and len(unique) < len(rows)
+    shared = flux.watch.equal_up_to() if some else 0
     if not shared:
         yield slice(None)
         return

@@ -11,6 +11,7 @@ from torch.utils.flop_counter import FlopCounterMode
 import fluxlens as fl
 from fluxlens._drop import Drop
 from fluxlens._encode import embed, used_layers
+from fluxlens.sampler import rows_of, sample
 
 few = settings(
     max_examples=4,
@@ -58,13 +59,14 @@ def test_dropping_is_cutting_four_ways(every, data):
 
 def test_dropping_costs_what_a_generation_costs(flux, red):
     flux.edit(PROMPT, red, steps=1)  # encodings are remembered from here on
-    generation = flops(lambda: flux.generate(PROMPT, steps=1))
+    rows, bare = rows_of(flux, PROMPT, red, 0)[0], rows_of(flux, PROMPT, None, 0)[0]
+    generation = flops(lambda: sample(flux, bare, steps=1))
     none = flops(lambda: fl.drop_reference(flux, PROMPT, red, after="none", steps=1))
     costs = [
         flops(lambda b=block: fl.drop_reference(flux, PROMPT, red, after=b, steps=1))
         for block in flux.blocks
     ]
-    edit = flops(lambda: flux.edit(PROMPT, red, steps=1))
+    edit = flops(lambda: sample(flux, rows, steps=1))
     # all that is left of a reference is its way through the first linear layer
     width, channels = flux.pipe.transformer.x_embedder.weight.shape
     assert none - generation == 2 * 36 * width * channels

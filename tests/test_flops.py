@@ -14,6 +14,7 @@ from transformers import Qwen3Config, Qwen3ForCausalLM
 
 import fluxlens as fl
 from fluxlens._folder import HUB_NAMES
+from fluxlens._starts import Starts
 from fluxlens.layout import text_tokens
 from fluxlens.mini import architecture
 from fluxlens.sampler import rows_of, sample
@@ -198,6 +199,12 @@ def test_a_real_edit_and_generation(flux, red, under):
     assert made == 2 * cost.forward(tokens).total
     made = run(lambda: flux.generate(PROMPT, height=96, width=96, steps=1))
     assert made == cost.forward(tokens.without_refs()).total
+    rows, _ = rows_of(flux, PROMPT, red, 0)
+    made = run(lambda: sample(flux, rows, steps=2))
+    assert made == 2 * cost.forward(tokens, whole=False).total < 2 * cost.forward(tokens).total
+    bare, _ = rows_of(flux, PROMPT, None, 0)
+    made = run(lambda: sample(flux, bare, steps=1))
+    assert made == cost.forward(tokens.without_refs(), whole=False).total
 
 
 @pytest.mark.parametrize(
@@ -206,14 +213,19 @@ def test_a_real_edit_and_generation(flux, red, under):
 def test_a_real_knockout(flux, red, under, cut):
     run, cost, tokens = under
     made = run(lambda: fl.attention_knockout(flux, PROMPT, red, cut=cut, steps=1))
-    assert made == cost.forward(tokens, cut=(cut,)).total < cost.forward(tokens).total
+    short = cost.forward(tokens, cut=(cut,), whole=False).total
+    assert made == short < cost.forward(tokens, whole=False).total
+    with flux.knockout(cut):
+        made = run(lambda: flux.edit(PROMPT, red, steps=1))
+    assert short < made == cost.forward(tokens, cut=(cut,)).total < cost.forward(tokens).total
 
 
 @pytest.mark.parametrize("after", ["double.0", "double.1", "single.1"])
 def test_a_real_drop(flux, red, under, after):
     run, cost, tokens = under
     made = run(lambda: fl.drop_reference(flux, PROMPT, red, after=after, steps=1))
-    assert made == cost.forward(tokens, cut=("ref->image",), ref_until=after).total
+    how = {"cut": ("ref->image",), "ref_until": after, "whole": False}
+    assert made == cost.forward(tokens, **how).total
 
 
 def test_a_real_lens_and_patch(flux, red, blue, under):
@@ -227,7 +239,8 @@ def test_a_real_lens_and_patch(flux, red, blue, under):
         return acts
 
     stopped = cost.forward(tokens, last=block).total
-    edit, generation = cost.forward(tokens).total, cost.forward(tokens.without_refs()).total
+    edit = cost.forward(tokens, whole=False).total
+    generation = cost.forward(tokens.without_refs(), whole=False).total
     assert run(lambda: capture(1)) == stopped
     assert run(lambda: capture(2)) == edit + stopped
     acts = capture(2)
@@ -235,6 +248,11 @@ def test_a_real_lens_and_patch(flux, red, blue, under):
     assert made == 3 * generation
     made = run(lambda: fl.i2i_patch(flux, PROMPT, red, blue, steps=2, acts=acts))
     assert made == 2 * edit
+    target, _ = rows_of(flux, PROMPT, blue, 1)
+    with Starts({block: target}).open(flux):
+        assert run(lambda: sample(flux, target, steps=1)) == edit
+        made = run(lambda: fl.i2i_patch(flux, PROMPT, red, blue, steps=2, acts=acts))
+    assert made == edit + cost.forward(tokens, behind=block, whole=False).total < 2 * edit
 
 
 def test_a_folder_gives_the_shape_of_its_own_configuration(folders, flux):

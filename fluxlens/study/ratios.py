@@ -1,8 +1,8 @@
 """Every recipe's operations beside the plain edit that it studies, at one size.
 
 >>> [row.recipe for row in ratios(model_shape("klein-9b"))][:2]
-['plain edit', 'generation']
->>> f"{ratios(model_shape('klein-9b'))[1].ratio:.3f}"
+['plain edit', 'edit, its last block for the image alone']
+>>> f"{ratios(model_shape('klein-9b'))[2].ratio:.3f}"
 '0.468'
 """
 
@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
 
 from fluxlens.study.flops import Tokens
 from fluxlens.study.shapes import ModelShape
@@ -53,9 +54,11 @@ def ratios(model: ModelShape, image: int = 4096, ref: int = 4096) -> list[Ratio]
 
 
 def _costs(model: ModelShape, tokens: Tokens) -> Iterator[tuple[str, int, float]]:
-    forward = model.transformer.forward
+    """As the recipes and a study run them; a plain edit is the stock pipeline's, run whole."""
+    forward = partial(model.transformer.forward, whole=False)
+    yield "plain edit", STEPS, STEPS * model.transformer.forward(tokens).total
     edit, generation = forward(tokens).total, forward(tokens.without_refs()).total
-    yield "plain edit", STEPS, STEPS * edit
+    yield "edit, its last block for the image alone", STEPS, STEPS * edit
     yield "generation", STEPS, STEPS * generation
     for cut in CUTS:
         yield f"knockout {cut}", STEPS, STEPS * forward(tokens, cut=(cut,)).total
@@ -70,12 +73,5 @@ def _costs(model: ModelShape, tokens: Tokens) -> Iterator[tuple[str, int, float]
     for block in (style, color):
         source = (STEPS - 1) * edit + stopped[block]
         yield f"patch at {block}, source and target", 2 * STEPS, source + STEPS * edit
-        resumed = forward(tokens, first=_behind(model, block)).total + (STEPS - 1) * edit
-        yield f"patch at {block}, target resumed behind it", STEPS, resumed
-
-
-def _behind(model: ModelShape, block: str) -> str:
-    """The block after this one."""
-    names = [f"double.{n}" for n in range(model.transformer.double)]
-    names += [f"single.{n}" for n in range(model.transformer.single)]
-    return names[names.index(block) + 1]
+        resumed = forward(tokens, behind=block).total + (STEPS - 1) * edit
+        yield f"patch at {block}, target begun behind it", STEPS, resumed

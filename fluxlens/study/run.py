@@ -152,7 +152,7 @@ def conduct(
     found = survey(batches, store, Requests(facts, references), settings.remake)
     if not settings.remake:
         refuse_others(found, store.folder)
-    due = sum(unit.forwards for batch in found.due for unit in batch.units)
+    due = sum(batch.forwards for batch in found.due)
     manifest = Manifest(store, record, plan, settings.shard, found.made)
     try:
         with Progress(found.missing, due, settings.shown) as progress:
