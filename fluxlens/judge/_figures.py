@@ -36,6 +36,7 @@ class FigureMatch:
     empty_loss: float  # of the same place without the figure
     photo_loss: float  # of the best photograph, with a figure or without
     illustrated_loss: float  # of the best illustration
+    apart: float  # the loss of the one, were the other the picture
 
 
 @lru_cache(maxsize=2)
@@ -109,6 +110,15 @@ class _Guess:
     held: str | None
     loss: float
     empty_loss: float
+    drawn: np.ndarray  # (48, 48, 3), what it comes to
+    empty: np.ndarray
+
+    @property
+    def best(self) -> tuple[float, np.ndarray]:
+        """With the figure or without it, whichever explains more."""
+        if self.loss < self.empty_loss:
+            return self.loss, self.drawn
+        return self.empty_loss, self.empty
 
 
 def _explain(pixels: np.ndarray, behind: np.ndarray, setting: str | None, manner: Manner) -> _Guess:
@@ -131,11 +141,15 @@ def _explain(pixels: np.ndarray, behind: np.ndarray, setting: str | None, manner
         for dx, dy in product((-1, 0, 1), (-1, 0, 1)):
             shifted = Layer(moved(stack.clear, place + dx, dy, 1),
                             moved(stack.paint, place + dx, dy, 0))  # fmt: skip
-            value = float(loss(front(shifted.over(behind)) - pixels).min())
+            drawn = front(shifted.over(behind))
+            values = loss(drawn - pixels)
+            value = float(values.min())
             if best is None or value < best[0]:
-                best = value, names[s]
+                best = value, names[s], drawn[int(values.argmin())]
     assert best is not None
-    return _Guess(best[1], setting, held, best[0], float(loss(front(behind) - pixels)))
+    empty = front(behind)
+    empty_loss = float(loss(empty - pixels))
+    return _Guess(best[1], setting, held, best[0], empty_loss, best[2], empty)
 
 
 def match_figure(picture: Picture) -> FigureMatch:
@@ -151,8 +165,8 @@ def match_figure(picture: Picture) -> FigureMatch:
             guesses[manner] = _explain(pixels, found.template, found.scene.setting, manner)
     manner = min(MANNERS, key=lambda m: guesses[m].loss)
     best = guesses[manner]
-    photo, illustrated = (min(guesses[m].loss, guesses[m].empty_loss) for m in MANNERS)
+    (photo_loss, photo), (illustrated_loss, illustrated) = (guesses[m].best for m in MANNERS)
     return FigureMatch(
-        best.subject, manner, best.setting, best.held, best.loss, best.empty_loss, photo,
-        illustrated,
+        best.subject, manner, best.setting, best.held, best.loss, best.empty_loss, photo_loss,
+        illustrated_loss, float(loss(illustrated - photo)),
     )  # fmt: skip

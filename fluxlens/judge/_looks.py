@@ -1,13 +1,13 @@
 """What the oracle's rules look at in one picture: a few numbers and names, each read once.
 
 >>> look = Look(StillLife("mug", COLORS["red"]).draw(NO_FREE))
->>> look.shows(COLORS["red"]), look.shows(COLORS["blue"])
+>>> look.shows(COLORS["red"], chosen()), look.shows(COLORS["blue"], chosen())
 (True, False)
 >>> round(Look(Figure("fox", "illustrated", "fishing").draw(NO_FREE)).drawn, 1)
-0.8
+1.0
 
-Limits were set on renders with seeds from 77,000 on (:mod:`fluxlens.judge.judge_accuracy` draws
-such renders, and measures what they come to with another seed).
+What is read is kept; where the lines are drawn (:mod:`fluxlens.judge._thresholds`) is told with
+each question, so that a calibration may draw them elsewhere without reading again.
 """
 
 from __future__ import annotations
@@ -20,28 +20,35 @@ import numpy as np
 from PIL import Image
 
 from fluxlens.judge import oracle
-from fluxlens.judge._figures import match_figure
+from fluxlens.judge._figures import FigureMatch, match_figure
 from fluxlens.judge._pixels import Picture as Pixels
+from fluxlens.judge._portraits import PersonMatch, match_person
+from fluxlens.judge._things import ObjectMatch, match_object
+from fluxlens.judge._thresholds import Thresholds
 from fluxlens.judge.base import Picture
-from fluxlens.mini.people import Person
 from fluxlens.mini.scenes import Scene
 
 __all__ = ["Look", "Place", "Rgb", "far", "look"]
 
 Rgb = tuple[float, float, float]
 
+# What a color is, lit more or less; none of this is a line between yes and no.
 HUE = 30.0  # levels that a pixel may be off a color at the brightness that suits it best
 SHADES = np.arange(0.65, 1.26, 0.1, dtype=np.float32)  # how brightly a surface may be lit
-AREA = 0.10  # share of a picture that is visibly of a color, where no object is made out
 
 
 @dataclass(frozen=True)
 class Place:
-    """The likeliest scene, whether it is near enough to be called read, and the prop in it."""
+    """The likeliest scene and how many levels it is off; the likeliest prop, and how many both."""
 
     scene: Scene
-    read: bool
-    prop: str | None
+    error: float
+    thing: str | None
+    thing_error: float
+
+    def prop(self, t: Thresholds) -> str | None:
+        """What stands there, in a place that is clear."""
+        return self.thing if self.thing_error <= t.scene_error else None
 
 
 class Look:
@@ -49,6 +56,7 @@ class Look:
 
     def __init__(self, picture: Picture) -> None:
         self._picture = picture
+        self._areas: dict[Rgb, float] = {}
 
     def _pixels(self) -> Pixels:
         if isinstance(self._picture, Image.Image):
@@ -66,59 +74,71 @@ class Look:
         return float(r), float(g), float(b)
 
     @cached_property
-    def _colors(self) -> tuple[str | None, Rgb | None, np.ndarray]:
+    def _colors(self) -> tuple[ObjectMatch, np.ndarray]:
         pixels = self._pixels()
-        return oracle.read_object(pixels), oracle.read_rgb(pixels), pixels.at(0, 0)
+        return match_object(pixels), pixels.at(0, 0)
 
-    @property
-    def thing(self) -> str | None:
-        """Which dyed object is there."""
-        return self._colors[0]
-
-    @property
-    def dye(self) -> Rgb | None:
-        """The color of the object that is there."""
-        return self._colors[1]
+    def thing(self, t: Thresholds) -> ObjectMatch | None:
+        """The dyed object that is there, with its color."""
+        match = self._colors[0]
+        fits = match.loss <= t.object_error**2
+        there = match.loss <= (1 - t.object_gain) * match.empty_loss
+        return match if fits and there else None
 
     def area(self, rgb: Rgb) -> float:
         """The share of the picture that is of a color, however brightly lit."""
-        shades = SHADES[:, None] * np.array(rgb, np.float32)
-        far = self._colors[2][:, :, None, :] - shades
-        return float((np.einsum("yxsc,yxsc->yxs", far, far).min(axis=-1) < HUE**2).mean())
+        if rgb not in self._areas:
+            shades = SHADES[:, None] * np.array(rgb, np.float32)
+            far = self._colors[1][:, :, None, :] - shades
+            square = np.einsum("yxsc,yxsc->yxs", far, far).min(axis=-1)
+            self._areas[rgb] = float((square < HUE**2).mean())
+        return self._areas[rgb]
 
-    def shows(self, rgb: Rgb) -> bool:
+    def shows(self, rgb: Rgb, t: Thresholds) -> bool:
         """Whether the object is of a color, or, without one, so much of the picture."""
-        if self.dye is not None:
-            return far(self.dye, rgb) <= oracle.LIMITS.color
-        return self.area(rgb) >= AREA
+        thing = self.thing(t)
+        return far(thing.rgb, rgb) <= t.color if thing is not None else self.area(rgb) >= t.area
 
     @cached_property
-    def drawn(self) -> float | None:
-        """How far a picture is from a photograph (0) towards a drawing (1); None: cannot tell.
+    def figure(self) -> FigureMatch:
+        """The best figure or place, in both manners."""
+        return match_figure(self._pixels())
 
-        The best photograph and the best drawing of a place, with or without a figure, are put
-        beside it; what each leaves unexplained tells where between the two it lies.
+    @property
+    def figure_error(self) -> float:
+        """How many levels the better of the two manners is off."""
+        return min(self.figure.photo_loss, self.figure.illustrated_loss) ** 0.5
+
+    @property
+    def drawn(self) -> float:
+        """How far a picture is from a photograph (0) towards a drawing (1).
+
+        The best photograph and the best drawing of a place, with or without a figure, span a line;
+        this is where the picture's projection lies on it. Softness and noise, which both explain
+        equally badly, do not move it, and a blend of the two lies where it was blended.
         """
-        match = match_figure(self._pixels())
-        photo, illustrated = np.sqrt([match.photo_loss, match.illustrated_loss])
-        if min(photo, illustrated) > oracle.LIMITS.figure_error:
-            return None
-        return float(photo / (photo + illustrated))
+        match = self.figure
+        share = 0.5 + (match.photo_loss - match.illustrated_loss) / max(2 * match.apart, 1e-6)
+        return min(max(share, 0.0), 1.0)
 
     @cached_property
-    def person(self) -> Person | None:
+    def person(self) -> PersonMatch:
+        """Whoever the picture is likest to."""
+        return match_person(self._pixels())
+
+    def somebody(self, t: Thresholds) -> PersonMatch | None:
         """Whoever is there."""
-        return oracle.read_person(self._pixels())
+        match = self.person
+        fits = match.loss <= t.person_error**2
+        there = match.loss <= (1 - t.person_gain) * match.empty_loss
+        return match if fits and there else None
 
     @cached_property
     def place(self) -> Place:
         """Where it is, and what stands there."""
         pixels = self._pixels()
-        read = oracle.read_scene(pixels)
-        prop = oracle.read_prop(pixels)
-        return Place(
-            oracle.likely_scene(pixels), read is not None, None if prop is None else prop.prop
-        )
+        prop, error = oracle.likely_prop(pixels)
+        return Place(*oracle.likely_scene(pixels), prop.prop, error)
 
 
 def far(one: Rgb, other: Rgb) -> float:

@@ -3,16 +3,19 @@
 >>> measure(n=2, seed=5)[0]
 {'name': 'object', 'n': 2, 'clean': 1.0, 'blurred': 1.0, 'recolored': 1.0, 'noised': 1.0, ...}
 
-``python -m fluxlens.judge.accuracy [--n 200] [--format json] [--write]`` prints the table; with
+``python -m fluxlens.judge.accuracy [--n 200] [--processes 2] [--write]`` prints the table; with
 ``--write`` it also replaces ``oracle_accuracy.json``, the table that the package carries. The seed
 is used for nothing else: not for training, nor for choosing any of the oracle's limits.
 """
 
 import argparse
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from functools import partial
+from multiprocessing import get_context
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from PIL import Image
@@ -20,6 +23,7 @@ from scipy.ndimage import gaussian_filter
 from tqdm import tqdm
 
 from fluxlens.judge import oracle
+from fluxlens.judge._autoencoder import encoded
 from fluxlens.judge._pixels import Picture
 from fluxlens.mini import world
 from fluxlens.mini.canvas import Manner
@@ -35,8 +39,9 @@ TABLE = Path(__file__).with_name("oracle_accuracy.json")
 
 Pixels = np.ndarray
 Spoil = Callable[[Pixels, np.random.Generator], Pixels]
+K, R = TypeVar("K"), TypeVar("R")
 
-__all__ = ["SEED", "SPOILT", "TABLE", "measure", "spoil"]
+__all__ = ["SEED", "SPOILT", "TABLE", "each", "measure", "measured", "spoil"]
 
 
 def _blurred(pixels: Pixels, rng: np.random.Generator) -> Pixels:
@@ -73,6 +78,14 @@ def _all(pixels: Pixels, rng: np.random.Generator) -> Pixels:
     return pixels + rng.normal(0, 5, pixels.shape)
 
 
+def _encoded(pixels: Pixels, rng: np.random.Generator) -> Pixels:
+    return encoded(pixels, rng, noise=rng.uniform(0.3, 0.6))
+
+
+def _soft(pixels: Pixels, rng: np.random.Generator) -> Pixels:
+    return encoded(_blurred(pixels, rng), rng, noise=rng.uniform(0.6, 0.9))
+
+
 SPOILT: dict[str, Spoil] = {
     "clean": lambda pixels, rng: pixels,
     "blurred": _blurred,  # Gaussian, 1.0 to 1.5 pixels
@@ -81,6 +94,8 @@ SPOILT: dict[str, Spoil] = {
     "shifted": _shifted,  # up to 2 pixels each way
     "halved": _halved,  # 48×48 and back
     "all": _all,  # blurred, recolored, shifted, and noise of sigma 5
+    "encoded": _encoded,  # through the autoencoder, latent noise of 0.3 to 0.6 of their spread
+    "soft": _soft,  # blurred, then through the autoencoder with latent noise of 0.6 to 0.9
 }
 
 
@@ -187,33 +202,47 @@ FAMILIES = (_still_life, _figure, _place, _person, _nothing)
 
 
 def measure(n: int = 200, seed: int = SEED, ways: tuple[str, ...] = tuple(SPOILT),
-            quiet: bool = True) -> list[dict[str, object]]:  # fmt: skip
+            quiet: bool = True, processes: int = 1) -> list[dict[str, object]]:  # fmt: skip
     """A row for each factor: its name, how many clean pictures, and the share read rightly when
     spoilt in each way."""
+    one = partial(_measured, n=n, seed=seed, ways=ways)
+    return [row for part in each(one, range(len(FAMILIES)), processes, quiet) for row in part]
+
+
+def _measured(number: int, n: int, seed: int, ways: tuple[str, ...]) -> list[dict[str, object]]:
     right: dict[str, dict[str, list[bool]]] = {}
-    for number, family in enumerate(FAMILIES):
-        for i in tqdm(range(n), desc=family.__name__.strip("_"), disable=quiet):
-            rng = np.random.default_rng([seed, number, i])
-            drawing, judge = family(rng)
-            image = drawing.draw(rng.normal(size=world.FREE).tolist())
-            for how in ways:
-                for name, hit in judge(spoil(image, how, rng)):
-                    right.setdefault(name, {w: [] for w in ways})[how].append(hit)
+    for i in range(n):
+        rng = np.random.default_rng([seed, number, i])
+        drawing, judge = FAMILIES[number](rng)
+        image = drawing.draw(rng.normal(size=world.FREE).tolist())
+        for how in ways:
+            for name, hit in judge(spoil(image, how, rng)):
+                right.setdefault(name, {w: [] for w in ways})[how].append(hit)
     return [
         {"name": name, "n": len(hits[ways[0]])} | {w: float(np.mean(hits[w])) for w in ways}
         for name, hits in right.items()
     ]
 
 
+def each(do: Callable[[K], R], keys: Sequence[K], processes: int, quiet: bool) -> list[R]:
+    """What ``do`` makes of each key, in their order, in as many processes."""
+    bar = partial(tqdm, total=len(keys), disable=quiet)
+    if processes == 1:
+        return list(bar(map(do, keys)))
+    with ProcessPoolExecutor(processes, get_context("spawn")) as pool:
+        return list(bar(pool.map(do, keys)))
+
+
 def measured(parser: argparse.ArgumentParser, measure: Any, table: Path, seed: int) -> list[Any]:
     """The rows that a command's words ask for: measured, written into ``table`` with ``--write``,
     printed with ``--format json``; for another format they come back to be printed."""
+    parser.add_argument("--processes", type=int, default=1)
     parser.add_argument("--format", choices=("table", "json"), default="table")
     parser.add_argument("--write", action="store_true", help=f"replace {table.name}")
     options = parser.parse_args()
-    if options.n < 1:
-        parser.error("--n must be at least 1")
-    rows: list[Any] = measure(options.n, quiet=False)
+    if min(options.n, options.processes) < 1:
+        parser.error("--n and --processes must be at least 1")
+    rows: list[Any] = measure(options.n, quiet=False, processes=options.processes)
     if options.write:
         out = {"seed": seed, "n": options.n, "rows": rows}
         table.write_text(json.dumps(out, indent=1) + "\n")

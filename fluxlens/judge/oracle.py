@@ -40,8 +40,8 @@ from fluxlens.mini.subjects import PHRASES, SUBJECTS
 from fluxlens.mini.world import COLORS, UNDYED
 
 __all__ = [
-    "LIMITS", "FigureReading", "ImageLike", "PropReading", "attributes_kept", "likely_scene",
-    "named", "prop_gone", "read_color", "read_figure", "read_object", "read_person",
+    "LIMITS", "FigureReading", "ImageLike", "PropReading", "attributes_kept", "likely_prop",
+    "likely_scene", "named", "prop_gone", "read_color", "read_figure", "read_object", "read_person",
     "read_portrait", "read_prop", "read_rgb", "read_scene", "scene_kept", "shown",
 ]  # fmt: skip
 
@@ -198,11 +198,12 @@ def read_scene(image: ImageLike) -> Scene | None:
     return found.scene if found.loss <= LIMITS.scene_error**2 else None
 
 
-def likely_scene(image: ImageLike) -> Scene:
-    """The place that a picture is likest to, be it ever so unlike: not a reading, but what there is
-    to compare where there is none."""
+def likely_scene(image: ImageLike) -> tuple[Scene, float]:
+    """The place that a picture is likest to, be it ever so unlike, and how many levels it is off:
+    not a reading, but what there is to compare where there is none."""
     picture = _picture(image)
-    return picture.once("scene", lambda: _scene(picture))[0].scene
+    found, _ = picture.once("scene", lambda: _scene(picture))
+    return found.scene, float(np.sqrt(found.loss))
 
 
 @dataclass(frozen=True)
@@ -222,6 +223,12 @@ def read_prop(image: ImageLike, scene: Scene | None = None) -> PropReading | Non
     >>> read_prop(SceneView(Scene("office", "noon", 1, 2), "guitar", 2).draw(NO_FREE))
     PropReading(prop='guitar', slot=2)
     """
+    seen, error = likely_prop(image, scene)
+    return seen if error <= LIMITS.scene_error else None
+
+
+def likely_prop(image: ImageLike, scene: Scene | None = None) -> tuple[PropReading, float]:
+    """What seems to stand in a picture, and how many levels scene and prop together are off."""
     picture = _picture(image)
     bank, whole = scenes("photo"), np.ones((48, 48), np.float32)
     if scene is not None:
@@ -246,9 +253,8 @@ def read_prop(image: ImageLike, scene: Scene | None = None) -> PropReading | Non
             template, shift = found.template, found.shift
     here = _there(prop)
     drawn = prop.layer.over(template) if here else template
-    if float(loss(drawn - picture.at(*shift))) > LIMITS.scene_error**2:
-        return None
-    return PropReading(prop.prop, prop.slot) if here else PropReading(None, None)
+    error = float(np.sqrt(loss(drawn - picture.at(*shift))))
+    return PropReading(prop.prop, prop.slot) if here else PropReading(None, None), error
 
 
 def prop_gone(image: ImageLike, scene: Scene, prop: str, slot: int) -> bool:

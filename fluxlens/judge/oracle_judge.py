@@ -5,7 +5,8 @@
 
 It is shown what any judge is shown, the pictures of an entity and the question, and reads them with
 :mod:`fluxlens.judge.oracle`; what "yes" means for each question stands in
-:mod:`fluxlens.judge._rules`. It costs nothing and its error rates are known
+:mod:`fluxlens.judge._rules`. It costs nothing, its lines are calibrated
+(:mod:`fluxlens.judge.calibrate`) and its error rates are known
 (:mod:`fluxlens.judge.judge_accuracy`). Pictures that are not of mini's world get no verdict worth
 having.
 """
@@ -22,6 +23,7 @@ from typing import Self
 
 from fluxlens.judge._looks import Look, look
 from fluxlens.judge._rules import CannotTell, rule_of
+from fluxlens.judge._thresholds import Thresholds, chosen
 from fluxlens.judge.base import JudgeStopped, Request, Verdict
 from fluxlens.judge.questions import Question, Role
 
@@ -76,10 +78,12 @@ def _answer(request: Request) -> Verdict:
     return verdict_on(request.question, looks)
 
 
-def verdict_on(question: Question, looks: Mapping[Role, Look]) -> Verdict:
+def verdict_on(
+    question: Question, looks: Mapping[Role, Look], thresholds: Thresholds | None = None
+) -> Verdict:
     """The verdict on pictures that may have been looked at for another question before."""
     try:
-        passed, reason = rule_of(question)(looks)
+        passed, reason = rule_of(question)(looks, thresholds or chosen())
     except CannotTell as why:
         return Verdict(False, f"cannot determine: {why}", model=NAME)
     except (ValueError, OSError) as error:
