@@ -12,18 +12,21 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from html import escape
+from typing import Literal
 
 from ._compare import Comparison, comparisons
 from ._page import Html, framed
 from ._read_verdicts import Verdicts
 from .claims import claims as tested
-from .paper import load_paper
-from .tables import Cell
+from .conditioned import conditioned
+from .judge.questions import load_questions
+from .paper import CellPlan, load_paper
+from .tables import Cell, breakdown
 from .tables import table as cells_of
 
-__all__ = ["claims", "compared", "found", "rows", "table"]
+__all__ = ["by_group", "called", "claims", "compared", "found", "rows", "table", "where_shown"]
 
-DASH = "—"
+DASH, EMPTY = "—", "not judged"
 
 
 def rows(head: Sequence[str], body: Sequence[Sequence[str]], caption: str = "") -> Html:
@@ -45,6 +48,12 @@ def rows(head: Sequence[str], body: Sequence[Sequence[str]], caption: str = "") 
     return framed(f'<div class="fluxlens-table" tabindex="0">{inner}</div>', caption, text)
 
 
+def called(name: str, row: str, column: str) -> str:
+    """What a cell of a table is called: by its column alone where the table has but one row."""
+    one = len({plan.row for plan in load_paper().cells_of(name)}) == 1
+    return column if one else ", ".join(word for word in (row, column) if word)
+
+
 def table(name: str, verdicts: Mapping[str, Verdicts], caption: str = "") -> Html:
     """One of the paper's tables for several models: ``table("1", {"mini": verdicts})``.
 
@@ -59,7 +68,7 @@ def table(name: str, verdicts: Mapping[str, Verdicts], caption: str = "") -> Htm
         first = line[0]
         paper = first.paper_printed or (first.released and f"{first.released} (released)") or DASH
         ours = [word for cell in line for word in _words(cell)]
-        body.append([f"{first.row}, {first.column}", *ours, f"{paper}, n = {first.paper_n}"])
+        body.append([called(name, first.row, first.column), *ours, f"{paper}, n = {first.paper_n}"])
     plan = load_paper().table(name)
     said = f"{plan.title}: how often {plan.counts}, in percent. {caption}".strip()
     number = f"Table {name}. " if name[-1].isdigit() else ""
@@ -68,12 +77,39 @@ def table(name: str, verdicts: Mapping[str, Verdicts], caption: str = "") -> Htm
 
 def _words(cell: Cell) -> list[str]:
     if cell.missing:
-        return ["not judged", DASH, DASH]
+        return [EMPTY, DASH, DASH]
     null = DASH if cell.null_rate is None else f"{cell.null_rate:.1f}"
     by = DASH
     if cell.cluster_lo is not None and cell.cluster_hi is not None:
         by = f"[{cell.cluster_lo:.0f}, {cell.cluster_hi:.0f}]"
     return [f"{cell.printed}, n = {cell.n}", null, by]
+
+
+def by_group(
+    name: str,
+    verdicts: Mapping[str, Verdicts],
+    by: Literal["cluster", "dataset"] = "dataset",
+    caption: str = "",
+) -> Html:
+    """A table taken apart (Section 4.1): ``by_group("2", {"mini": verdicts}, by="cluster")``.
+
+    Of models whose worlds differ, each dataset or cluster has a line where one of them has it.
+    """
+    parts = {
+        model: {(p.row, p.column, p.group): f"{p.printed}, n = {p.n}" for p in found_parts}
+        for model, some in verdicts.items()
+        for found_parts in [breakdown(name, some, by)]
+    }
+    keys = dict.fromkeys(key for some in parts.values() for key in some)
+    body = [
+        [
+            called(name, row, column),
+            group,
+            *(some.get((row, column, group), DASH) for some in parts.values()),
+        ]
+        for row, column, group in keys
+    ]
+    return rows(["", by, *parts], body or [[EMPTY, DASH, *(DASH for _ in parts)]], caption)
 
 
 def found(names: Sequence[str], verdicts: Mapping[str, Verdicts]) -> str:
@@ -85,7 +121,6 @@ def found(names: Sequence[str], verdicts: Mapping[str, Verdicts]) -> str:
     out = []
     for name in names:
         plan = plans[name]
-        kind = load_paper().table(plan.tables[0])
         said = []
         for model, some in verdicts.items():
             cell = next(c for c in cells_of(plan.tables[0], some) if c.judge == name)
@@ -97,9 +132,34 @@ def found(names: Sequence[str], verdicts: Mapping[str, Verdicts]) -> str:
             said.append(f"{model} {cell.rate:.1f} % {span}, n = {cell.n}{null}")
         if plan.published:
             said.append(f"the paper, klein-9B: {plan.published.rate:.1f} %, n = {plan.n}")
-        what = f"{plan.row}, {plan.column}" if plan.row != plan.column else plan.row
-        out.append(f"{what} ({kind.counts}): " + "; ".join(said) + ".")
+        elif plan.released is not None:
+            share = 100 * plan.released / plan.n
+            said.append(f"its authors' files, klein-9B: {share:.1f} %, n = {plan.n}")
+        out.append(
+            f"{called(plan.tables[0], plan.row, plan.column)} ({_outcome(plan)}): "
+            + "; ".join(said)
+            + "."
+        )
     return "\n".join(out)
+
+
+def _outcome(plan: CellPlan) -> str:
+    return load_questions()[plan.judge].outcome
+
+
+def where_shown(verdicts: Mapping[str, Verdicts], recipe: str, caption: str = "") -> Html:
+    """Rates over all tasks, and over those whose plain edit shows the property at all.
+
+    ``where_shown({"mini": verdicts}, "attention_knockout")``: see `fluxlens.conditioned`.
+    """
+    found_cells = {name: {c.plan: c for c in conditioned(v)} for name, v in verdicts.items()}
+    body = []
+    for plan in (plan for plan in load_paper().cells if plan.recipe == recipe):
+        line = [some.get(plan) for some in found_cells.values()]
+        words = [word for c in line for word in ((c.all, c.shown) if c else (EMPTY, DASH))]
+        body.append([called(plan.tables[0], plan.row, plan.column), *words])
+    head = ["", *(word for name in verdicts for word in (f"{name}, all", "edit shows it"))]
+    return rows(head, body, caption)
 
 
 def compared(verdicts: Mapping[str, Verdicts], recipe: str, caption: str = "") -> Html:
@@ -108,13 +168,14 @@ def compared(verdicts: Mapping[str, Verdicts], recipe: str, caption: str = "") -
     ``compared({"mini": verdicts}, "i2i_patch")``: a line for each pair of variants and each model.
     """
     head = ["", "model", "n", "first", "second", "only first", "only second", "p (McNemar)"]
+    lines = zip(*(comparisons(some) for some in verdicts.values()), strict=True)
     body = [
         [f"{c.column}: {c.first} against {c.second}", model, *_numbers(c)]
-        for model, some in verdicts.items()
-        for c in comparisons(some)
+        for line in lines
+        for model, c in zip(verdicts, line, strict=True)
         if c.recipe == recipe and c.n
     ]
-    return rows(head, sorted(body), caption)
+    return rows(head, body or [[EMPTY, *(DASH for _ in head[1:])]], caption)
 
 
 def _numbers(c: Comparison) -> list[str]:
@@ -123,11 +184,15 @@ def _numbers(c: Comparison) -> list[str]:
     return [str(c.n), *rates, str(c.first_only), str(c.second_only), p]
 
 
-def claims(verdicts: Mapping[str, Verdicts], caption: str = "") -> Html:
-    """Each claim of the paper with its falsifier and its outcome for every model on the page."""
+def claims(verdicts: Mapping[str, Verdicts], section: str = "", caption: str = "") -> Html:
+    """Each claim with its falsifier and its outcome for every model: ``claims(verdicts, "4.4")``.
+
+    `section` leaves those of one section of the paper.
+    """
     results = {model: tested(some) for model, some in verdicts.items()}
     body = [
         [line[0].says, line[0].refuted_by, line[0].section, *(claim.outcome for claim in line)]
         for line in zip(*results.values(), strict=True)
+        if section in line[0].section
     ]
     return rows(["the paper's claim", "refuted by", "section", *results], body, caption)

@@ -20,8 +20,8 @@ from typing import TYPE_CHECKING
 
 from PIL import Image
 
-from fluxlens import load
-from fluxlens._read_verdicts import NULL, Verdicts, read_verdicts
+from fluxlens import _folder, load
+from fluxlens._read_verdicts import Verdicts, place, read_verdicts
 from fluxlens.paper import load_paper
 from fluxlens.study.paths import Entity, entities, model_folder
 from fluxlens.study.pictures import Picture
@@ -29,7 +29,7 @@ from fluxlens.study.plan import plan_of
 from fluxlens.study.requests import References
 from fluxlens.study.run import Settings, run
 from fluxlens.study.world import world_of
-from fluxlens.tasks import Assets, Task, World, available
+from fluxlens.tasks import Assets, PaperDataError, Task, World, available
 
 if TYPE_CHECKING:
     from fluxlens.models import Flux
@@ -60,9 +60,12 @@ class Study:
         """The model's name, as its folder in `results` bears it."""
         return self.folder.name
 
-    @property
+    @cached_property
     def folder(self) -> Path:
-        return model_folder(self.results, self.model)
+        """Where its pictures and verdicts are: under the name that the model gives itself."""
+        there = Path(self.model)
+        facts = _folder.read_facts(there) if there.is_dir() else {}
+        return model_folder(self.results, facts.get("name", self.model))
 
     @cached_property
     def world(self) -> World:
@@ -71,11 +74,33 @@ class Study:
 
     def entities(self, family: str, recipe: str = "edit") -> list[Entity]:
         """The tasks of a family, or its pairs for ``i2i_patch``, whose references are here."""
-        found = entities(self.world, family, recipe, self.assets.data)
+        found = self._listed(family, recipe)
         tasks = [t for entity in found for t in (entity.task, entity.source) if t]
         there = {task.task_id for task in available(tasks, self.assets)}
         found = [e for e in found if {e.task.task_id, (e.source or e.task).task_id} <= there]
         return found[: self.limit]
+
+    def examples(self, family: str, recipe: str = "edit", count: int = 2) -> list[Entity]:
+        """``study.examples("style", count=3)``: what a figure shows, chosen before any result.
+
+        `count` clusters (colors, subjects, people, kinds of scene), evenly spaced through the
+        family's list, and from each an entity as far down the cluster as that is down the list.
+        One from each cluster where there are fewer.
+        """
+        clusters: dict[str, list[Entity]] = {}
+        for entity in self.entities(family, recipe):
+            clusters.setdefault(place(entity.id)[1], []).append(entity)
+        found = list(clusters.values())
+        count = min(count, len(found))
+        chosen = [found[n * len(found) // count] for n in range(count)]
+        return [some[n * len(some) // count] for n, some in enumerate(chosen)]
+
+    def _listed(self, family: str, recipe: str) -> list[Entity]:
+        """All entities of a family; none where only the authors' repository, not here, has them."""
+        try:
+            return entities(self.world, family, recipe, self.assets.data)
+        except PaperDataError:
+            return []
 
     @cached_property
     def verdicts(self) -> Verdicts:
@@ -91,11 +116,13 @@ class Study:
 
     def _first(self, name: str, found: dict) -> dict:
         judges = load_paper().judges
-        if self.limit is None or (question := name.removesuffix(NULL)) not in judges:
+        if self.limit is None or (question := name.partition("__")[0]) not in judges:
             return found
         cell = next(cell for cell in load_paper().cells if cell.judge == question)
-        first = entities(self.world, cell.family, cell.recipe, self.assets.data)[: self.limit]
-        return {e.id: found[e.id] for e in first if e.id in found}
+        listed = [entity.id for entity in self._listed(cell.family, cell.recipe)]
+        # without the list, the first that were judged
+        first = (listed or list(found))[: self.limit]
+        return {entity: found[entity] for entity in first if entity in found}
 
     @property
     def missing(self) -> tuple[str, ...]:
