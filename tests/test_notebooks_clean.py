@@ -177,7 +177,9 @@ def test_a_parameter_that_no_notebook_has_is_an_error(
 ) -> None:
     path = page(tmp_path, "model = 'mini'", "print(model)")
     assert not notebooks.execute([path], tmp_path / "out", {"modle": "mini"})
-    assert "no notebook has a parameter modle; has model" in capsys.readouterr().out
+    assert (
+        "no notebook has a parameter modle; it is one of contrast, judge" in capsys.readouterr().out
+    )
     assert not (tmp_path / "out").exists()
 
 

@@ -257,9 +257,10 @@ def execute(
         print("  there are no notebooks yet")
         return True
     parameters = parameters or {}
-    known = set().union(*map(parameters_of, paths))
+    known = set().union(*map(parameters_of, {*committed(), *paths}))
     if unknown := sorted(set(parameters) - known):
-        print(f"  no notebook has a parameter {', '.join(unknown)}; has {', '.join(sorted(known))}")
+        names = ", ".join(sorted(known))
+        print(f"  no notebook has a parameter {', '.join(unknown)}; it is one of {names}")
         return False
     now = library(NOTEBOOKS / (parameters.get("results") or RESULTS))  # as the notebooks see it
     with ThreadPoolExecutor(jobs) as pool:
