@@ -236,8 +236,11 @@ def write_prompts(
 ) -> list[Prompt]:
     """``first`` and four more after its template (Appendix F.2; with "person" also F.3).
 
-    >>> [p.slug for p in write_prompts(client, "fox", Prompt("snow", "A photograph of …"))]
-    ['snow', 'chasing_leaves', 'crossing_road', 'digging_den', 'sleeping_barn']
+    >>> four = [(f"tree_{n}", style_prompt("fox", f"sleeping under tree number {n}")) for n in "1234"]
+    >>> answer = json.dumps([{"slug": slug, "prompt": prompt} for slug, prompt in four])
+    >>> first = Prompt("snow", style_prompt("fox", "trotting across a snowy forest clearing"))
+    >>> [p.slug for p in write_prompts(lambda *asked: answer, "fox", first)]
+    ['snow', 'tree_1', 'tree_2', 'tree_3', 'tree_4']
     """
     system, user = QUOTED["style"]["system"].strip(), QUOTED["style"]["user"].strip()
     system = system.replace("{subject}", subject)
