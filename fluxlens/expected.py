@@ -1,124 +1,63 @@
-"""What was expected, written before any verdict, and what became of it.
+"""What a page expects before it runs, and what became of it: predictions and claims as tables.
 
 ```python
-from fluxlens.expected import expectations
-expectations("bound", "attention_knockout")[0].outcome      # "yes": destroyed in most tasks
+from fluxlens import expected
+expected.before({"mini": "bound"}, "t2i_lens")
+expected.after({"mini": "bound"}, {"mini": study.verdicts}, "t2i_lens")
 ```
-Of the two wirings: the ``[[wiring]]`` rows of ``predictions.toml`` (Sections 4.2 to 4.4). Of the
-paper: the comparisons behind its claims, which stand in the same file (`fluxlens.claims`).
+The predictions were written into ``predictions.toml`` before any verdict, with the rule by which
+they are read (`fluxlens.wiring`) and the comparisons behind the paper's claims (`fluxlens.claims`,
+Sections 4.2 to 4.4).
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any, Literal
 
 from ._page import Html
-from ._read_verdicts import NULL, Verdicts
-from .claims import Comparison, _compare, _predictions, claims
+from ._read_verdicts import Verdicts
+from .claims import Comparison, _predictions, claims
 from .pages import DASH, EMPTY, called, rows
-from .paper import CellPlan, load_paper
-from .study.asked import named
+from .paper import load_paper
+from .wiring import Reading, readings
 
-__all__ = ["Expectation", "Found", "after", "before", "differences", "expectations", "found"]
+__all__ = ["after", "before", "differences"]
 
-Found = Literal["as expected", "not as expected", "undecided", "not judged"]
 WORDS = {"yes": "in most tasks", "no": "no more than by itself", "open": "open"}
-DRAWS = 2_000
-
-
-@dataclass(frozen=True)
-class Expectation:
-    """A row for one family and one variant: ``expectations("bound", "t2i_lens")[0].why``.
-
-    `outcome` is ``yes`` (what the table counts is expected in most tasks), ``no`` (in no more than
-    where nothing was done) or ``open``; `because` says whether training planted it or a trial
-    showed it.
-    """
-
-    wiring: str
-    family: str
-    recipe: str
-    variant: str
-    outcome: Literal["yes", "no", "open"]
-    because: str
-    why: str
-
-    @property
-    def asked(self) -> tuple[CellPlan, str] | None:
-        """Who tests it: a cell of the tables, or the cell whose question a control is asked, and
-        the name under which the verdicts stand. None where nobody asks."""
-        one = named(self.family, self.recipe, self.variant)
-        if one is None:
-            return None
-        return (one, one.judge) if isinstance(one, CellPlan) else (one.cell, one.name)
-
-
-def expectations(wiring: str | None, *recipes: str) -> list[Expectation]:
-    """``expectations("bound", "i2i_patch")``: a wiring's rows; none for a model of no known wiring.
-
-    The recipes in the order given, families and variants in that of the file.
-    """
-    return [
-        Expectation(
-            row["wiring"], family, row["recipe"], variant,
-            row["outcome"], row["because"], row["why"],
-        )
-        for row in _rows(wiring, recipes)
-        for family in row["families"]
-        for variant in row["variants"]
-    ]  # fmt: skip
-
-
-def _rows(wiring: str | None, recipes: Sequence[str]) -> list[Mapping[str, Any]]:
-    written = _predictions()["wiring"]
-    return [w for r in recipes for w in written if (w["wiring"], w["recipe"]) == (wiring, r)]
-
-
-def found(expectation: Expectation, verdicts: Verdicts, draws: int = DRAWS) -> Found:
-    """``found(expectation, study.verdicts)``: what the verdicts say of it.
-
-    The rule is that of the claims: the 95 % interval, by cluster, of the difference to one task in
-    two (``yes``) or to the same question where nothing was done (``no``) lies above zero, leaves no
-    room for ten points, or decides nothing.
-    """
-    if expectation.asked is None:
-        return EMPTY
-    wanted = expectation.outcome == "yes"
-    cell, name = expectation.asked
-    # as if they were the cell's own: what was done differs, question and null do not
-    own = {
-        cell.judge: verdicts.get(name, {}),
-        cell.judge + NULL: verdicts.get(cell.judge + NULL, {}),
-    }
-    said = _compare(cell.judge, "half" if wanted else "null", own, draws).outcome
-    if said == "missing":
-        return EMPTY
-    if said == "undecided" or expectation.outcome == "open":
-        return "undecided"
-    return "as expected" if (said == "holds") == wanted else "not as expected"
+UNKNOWN = "no wiring is known"
 
 
 def before(wirings: Mapping[str, str | None], *recipes: str, caption: str = "") -> Html:
-    """What a page expects before it runs: ``before({"mini": "bound"}, "t2i_lens", "color_lens")``.
+    """What is expected: ``before({"mini": "bound"}, "t2i_lens", "color_lens")``.
 
     A line for each prediction: of which model, families and variants, what, and why.
     """
-    body = [
-        [
-            name,
-            ", ".join(row["families"]),
-            ", ".join(row["variants"]),
-            WORDS[row["outcome"]],
-            f"{row['why']} ({row['because']})",
-        ]
-        for name, wiring in wirings.items()
-        for row in _rows(wiring, recipes)
-    ]
+    body = []
+    for name, wiring in wirings.items():
+        lines: dict[tuple[str, ...], list[Reading]] = {}
+        for reading in _of(wiring, {}, recipes):
+            key = reading.recipe, reading.expected, f"{reading.why} ({reading.because})"
+            # rows of one reason are told apart by what each of their families has
+            lines.setdefault((*key, *_variants(wiring, reading)), []).append(reading)
+        for (_, outcome, why, *variants), some in lines.items():
+            families = ", ".join(dict.fromkeys(reading.family for reading in some))
+            body.append([name, families, ", ".join(variants), WORDS[outcome], why])
     head = ["model", "families", "variants", "expected", "because"]
-    none = [[", ".join(wirings), DASH, DASH, "open", "no wiring is known"]]
-    return rows(head, body or none, caption)
+    return rows(head, body or [[", ".join(wirings), DASH, DASH, "open", UNKNOWN]], caption)
+
+
+def _of(wiring: str | None, verdicts: Verdicts, recipes: Sequence[str]) -> list[Reading]:
+    """A wiring's predictions about these recipes, in the recipes' order."""
+    found = readings(wiring, verdicts)
+    return [reading for recipe in recipes for reading in found if reading.recipe == recipe]
+
+
+def _variants(wiring: str | None, like: Reading) -> tuple[str, ...]:
+    """The variants of which the same is expected of the same family for the same reason."""
+    same = [
+        r for r in _of(wiring, {}, [like.recipe]) if (r.family, r.why) == (like.family, like.why)
+    ]
+    return tuple(reading.variant for reading in same if reading.expected == like.expected)
 
 
 def after(
@@ -130,26 +69,54 @@ def after(
 ) -> Html:
     """What became of it: ``after({"mini": "bound"}, {"mini": study.verdicts}, "t2i_lens")``.
 
-    A line for each recipe, family and variant that a question is asked about; `variants` leaves
-    some of them.
+    A line for each recipe, family and variant, and one that counts those as expected; `variants`
+    leaves some of them.
     """
     made = {
         name: {
-            (e.recipe, e.family, e.variant): e
-            for e in expectations(wiring, *recipes)
-            if e.asked and (not variants or e.variant in variants)
+            (reading.recipe, reading.family, reading.variant): reading
+            for reading in _of(wiring, verdicts[name], recipes)
+            if not variants or reading.variant in variants
         }
         for name, wiring in wirings.items()
     }
     body = []
     for place in dict.fromkeys(place for some in made.values() for place in some):
         line = [", ".join(place)]
-        for name, some in made.items():
-            e = some.get(place)
-            line += [DASH, DASH] if e is None else [WORDS[e.outcome], found(e, verdicts[name])]
+        for some in made.values():
+            reading = some.get(place)
+            line += [DASH, DASH] if reading is None else [WORDS[reading.expected], _said(reading)]
         body.append(line)
+    if body:
+        body.append(["as expected", *(word for some in made.values() for word in _score(some))])
     head = ["", *(word for name in made for word in (f"{name}, expected", "found"))]
-    return rows(head, body or [["no wiring is known", *(DASH for _ in head[1:])]], caption)
+    body = body or [[UNKNOWN, *(DASH for _ in head[1:])]]
+    return rows(head, body, f"{caption} {_rule()}".strip())
+
+
+def _rule() -> str:
+    """How predictions are read, in words."""
+    room, most = (100 * _predictions()["reading"][key] for key in ("room", "most"))
+    return (
+        f"“No more than by itself” is less than {room:.0f} points above where nothing was done; "
+        f"“in most tasks” is at least that, and over {most:.0f} %. The rule was written with the "
+        "predictions."
+    )
+
+
+def _said(reading: Reading) -> str:
+    if reading.rate is None or reading.interval is None:
+        return EMPTY
+    low, high = (100 * bound for bound in reading.interval)
+    rate = f"{100 * reading.rate:.0f} % [{low:.0f}, {high:.0f}], n = {reading.n}"
+    null = f"nothing done: {100 * reading.null / reading.n:.0f} %"
+    judged = {None: "open", True: "as expected", False: "not as expected"}[reading.right]
+    return f"{rate} ({null}): {judged}"
+
+
+def _score(made: Mapping[tuple[str, ...], Reading]) -> list[str]:
+    right = [reading.right for reading in made.values() if reading.right is not None]
+    return ["", f"{sum(right)} of {len(right)} that were tested"]
 
 
 def differences(

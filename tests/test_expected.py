@@ -20,53 +20,52 @@ def outcomes(share: float) -> dict[str, Verdict]:
     return {entity: Verdict(entity, n < 10 * share) for entity, n in ids}
 
 
-def one(wiring: str, recipe: str, variant: str) -> expected.Expectation:
-    for e in expected.expectations(wiring, recipe):
-        if (e.family, e.variant) == ("color", variant):
-            return e
-    raise AssertionError
+def found(recipe: str, variant: str, verdicts) -> str:
+    page = expected.after({"m": "bound"}, {"m": verdicts}, recipe, variants=[variant])
+    (line,) = [line for line in shown(page) if line[0] == f"{recipe}, color, {variant}"]
+    return line[2]
 
 
-def test_every_row_of_the_file_is_there_once():
-    rows = tomllib.loads(PREDICTIONS.read_text(encoding="utf-8"))["wiring"]
-    recipes = list(dict.fromkeys(row["recipe"] for row in rows))
-    for wiring in ("bound", "direct"):
-        mine = [row for row in rows if row["wiring"] == wiring]
-        made = expected.expectations(wiring, *recipes)
-        assert len(made) == sum(len(row["families"]) * len(row["variants"]) for row in mine)
-        assert {e.why for e in made} == {row["why"] for row in mine}
+def test_every_row_of_the_file_stands_on_a_page_once():
+    written = tomllib.loads(PREDICTIONS.read_text(encoding="utf-8"))["wiring"]
+    recipes = list(dict.fromkeys(row["recipe"] for row in written))
+    lines = shown(expected.before({"b": "bound", "d": "direct"}, *recipes))[1:]
+    told = {(line[1], line[2], line[4]) for line in lines}
+    assert len(lines) == len(told) == len(written)
+    assert told == {
+        (
+            ", ".join(row["families"]),
+            ", ".join(row["variants"]),
+            f"{row['why']} ({row['because']})",
+        )
+        for row in written
+    }
 
 
 def test_of_no_wiring_nothing_is_expected():
-    assert expected.expectations(None, "i2i_patch") == []
     assert shown(expected.before({"klein": None}, "i2i_patch"))[1][-1] == "no wiring is known"
     assert "no wiring is known" in repr(expected.after({"k": None}, {"k": {}}, "i2i_patch"))
 
 
 @pytest.mark.parametrize(
-    ("variant", "share", "said"),
+    ("recipe", "variant", "name", "null"),
     [
-        ("all", 0.9, "as expected"),  # predicted to move in most pairs
-        ("all", 0.1, "not as expected"),
-        ("content", 0.1, "as expected"),  # predicted to move no more than by itself
-        ("content", 0.9, "not as expected"),
+        ("i2i_patch", "all", "i2i2i_color", "i2i2i_color"),
+        # a control has its own verdicts and its sibling's null
+        (
+            "attention_knockout",
+            "ref->text[pad]",
+            "ko_color_ref_to_text__ref_to_text.pad",
+            "ko_color_ref_to_text",
+        ),
     ],
 )
-def test_a_prediction_is_held_against_half_or_null(variant, share, said):
-    e = one("bound", "i2i_patch", variant)
-    cell, name = e.asked
-    verdicts = {name: outcomes(share), cell.judge + NULL: outcomes(0.1)}
-    assert expected.found(e, verdicts, draws=200) == said
-
-
-def test_a_control_is_held_against_the_null_of_its_sibling():
-    e = one("bound", "attention_knockout", "ref->text[template]")
-    cell, name = e.asked
-    assert name != cell.judge
-    verdicts = {name: outcomes(0.8), cell.judge + NULL: outcomes(0.1)}
-    assert expected.found(e, verdicts, draws=200) == "not as expected"
-    whole = {cell.judge: outcomes(0.8), cell.judge + NULL: outcomes(0.1)}
-    assert expected.found(e, whole, draws=200) == "not judged"
+def test_a_prediction_is_held_against_its_verdicts(recipe, variant, name, null):
+    nothing = {null + NULL: outcomes(0.1)}
+    assert found(recipe, variant, {name: outcomes(0.9), **nothing}).endswith(": as expected")
+    few = found(recipe, variant, {name: outcomes(0.2), **nothing})
+    assert few == "20 % [12, 32], n = 60 (nothing done: 10 %): not as expected"
+    assert found(recipe, variant, nothing) == "not judged"
 
 
 def test_before_and_after_speak_of_the_models_on_the_page():
@@ -75,10 +74,10 @@ def test_before_and_after_speak_of_the_models_on_the_page():
     assert {line[0] for line in before[1:]} == set(wirings)
     after = shown(expected.after(wirings, {"mini": {}, "other": {}}, "i2i_patch", variants=["all"]))
     assert after[0][1:] == ["mini, expected", "found", "other, expected", "found"]
-    assert [line[0] for line in after[1:]] == [
-        f"i2i_patch, {family}, all" for family in ("color", "style", "people")
-    ]
-    assert {line[2] for line in after[1:]} == {"not judged"}
+    families = [f"i2i_patch, {family}, all" for family in ("color", "style", "people")]
+    assert [line[0] for line in after[1:]] == [*families, "as expected"]
+    assert {line[2] for line in after[1:-1]} == {"not judged"}
+    assert after[-1][2] == "0 of 0 that were tested"
 
 
 def test_differences_are_those_of_the_claims():
