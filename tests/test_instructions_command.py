@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import base64
+import doctest
+import importlib
 import json
 import os
 import signal
@@ -315,3 +317,8 @@ def test_the_papers_own_pictures_where_a_clone_names_them(data, tmp_path):
     assert [item.id for item in wanted(["style"], Assets(data=data), 2)] == [
         item.id for item in subjects[:2]
     ]
+
+
+def test_examples_run():
+    found = doctest.testmod(importlib.import_module("fluxlens.tasks.wanted"))
+    assert (found.failed, found.attempted > 0) == (0, True)

@@ -236,8 +236,9 @@ def write_prompts(
 ) -> list[Prompt]:
     """``first`` and four more after its template (Appendix F.2; with "person" also F.3).
 
-    >>> four = [(f"tree_{n}", style_prompt("fox", f"sleeping under tree number {n}")) for n in "1234"]
-    >>> answer = json.dumps([{"slug": slug, "prompt": prompt} for slug, prompt in four])
+    >>> four = {f"tree_{n}": f"sleeping under tree number {n}" for n in "1234"}
+    >>> four = [{"slug": k, "prompt": style_prompt("fox", v)} for k, v in four.items()]
+    >>> answer = json.dumps(four)
     >>> first = Prompt("snow", style_prompt("fox", "trotting across a snowy forest clearing"))
     >>> [p.slug for p in write_prompts(lambda *asked: answer, "fox", first)]
     ['snow', 'tree_1', 'tree_2', 'tree_3', 'tree_4']
