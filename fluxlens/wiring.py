@@ -21,8 +21,12 @@ from .claims import _predictions
 from .paper import CellPlan
 from .statistics import wilson
 from .study.asked import named
+from .study.controls import STRENGTHS
 
-__all__ = ["INSTRUMENTS", "Confusion", "Reading", "Said", "confusion", "readings"]
+__all__ = [
+    "INSTRUMENTS", "Confusion", "Dose", "Identity", "Reading", "Said", "confusion", "contrary",
+    "doses", "identities", "readings",
+]  # fmt: skip
 
 Said = Literal["yes", "no", "partly"]
 Interval = tuple[float, float]
@@ -123,12 +127,29 @@ def _places(table: str, row: dict[str, Any]) -> Iterator[dict[str, Any]]:
                 yield {"family": family, "recipe": recipe, "variant": variant}
 
 
-def _read(reading: Reading, verdicts: Verdicts) -> Reading:
-    found = named(reading.family, reading.recipe, reading.variant, reading.kept)
+def _verdicts(
+    family: str,
+    recipe: str,
+    variant: str,
+    verdicts: Verdicts,
+    kept: bool = False,
+    null: bool = False,
+) -> dict[str, bool]:
+    """Entity → whether the outcome was seen; with `null`, where nothing was done."""
+    found = named(family, recipe, variant, kept)
     if found is None:
-        return reading
+        return {}
     cell, suffix = (found, "") if isinstance(found, CellPlan) else (found.cell, found.suffix)
-    hits, nulls = counted(cell, verdicts, suffix), counted(cell, verdicts, NULL)
+    return counted(cell, verdicts, NULL if null else suffix)
+
+
+def _outcomes(reading: Reading, verdicts: Verdicts, null: bool = False) -> dict[str, bool]:
+    place = reading.family, reading.recipe, reading.variant
+    return _verdicts(*place, verdicts, kept=reading.kept, null=null)
+
+
+def _read(reading: Reading, verdicts: Verdicts) -> Reading:
+    hits, nulls = _outcomes(reading, verdicts), _outcomes(reading, verdicts, null=True)
     shared = list(hits) if reading.kept else [entity for entity in hits if entity in nulls]
     facts = {
         "n": len(shared),
@@ -136,6 +157,64 @@ def _read(reading: Reading, verdicts: Verdicts) -> Reading:
         "null": 0 if reading.kept else sum(nulls[entity] for entity in shared),
     }
     return Reading(**{**vars(reading), **facts})
+
+
+def contrary(reading: Reading, verdicts: Verdicts) -> list[str]:
+    """The entities that speak against a prediction, in the order of the verdicts.
+
+    Where ``yes`` was expected, those in which the outcome was not seen, and the other way round.
+    """
+    hits = _outcomes(reading, verdicts)
+    return [entity for entity, hit in hits.items() if hit == (reading.expected == "no")]
+
+
+@dataclass(frozen=True)
+class Dose:
+    """A strength of steering: of `n` pictures, how many `moved`, `kept` the rest, or `both`."""
+
+    strength: float
+    n: int
+    moved: int
+    kept: int
+    both: int
+
+
+def doses(verdicts: Verdicts, family: str) -> list[Dose]:
+    """Steering by padding alone, from weak to strong: ``doses(study.verdicts, "color")``.
+
+    Both questions are about the same pictures; a strength that neither was asked about is left out.
+    """
+    out = []
+    for strength in STRENGTHS:
+        place = family, "steering", f"padding-x{strength:g}"
+        moved, kept = (_verdicts(*place, verdicts, kept=side) for side in (False, True))
+        pairs = [(moved[entity], kept[entity]) for entity in moved if entity in kept]
+        if pairs:
+            counts = (sum(m for m, _ in pairs), sum(k for _, k in pairs), sum(map(all, pairs)))
+            out.append(Dose(strength, len(pairs), *counts))
+    return out
+
+
+@dataclass(frozen=True)
+class Identity:
+    """Cuts that must give equal pictures, whatever the weights: ``identities()[0].says``.
+
+    `right` is another set of cuts, or ``generation``: the same without a reference.
+    """
+
+    name: str
+    left: tuple[str, ...]
+    right: tuple[str, ...] | Literal["generation"]
+    says: str
+
+
+def identities() -> list[Identity]:
+    """The identities that were written down before they were tried."""
+    out = []
+    for row in _predictions()["identity"]:
+        right = row["right"] if row["right"] == "generation" else tuple(row["right"])
+        out.append(Identity(row["name"], tuple(row["left"]), right, row["says"]))
+    return out
 
 
 @dataclass(frozen=True)
