@@ -96,7 +96,11 @@ class Costs:
         return (steps - 1) * forward + self._forward(size, last=block).total
 
     def deepest(self, unit: Unit) -> str:
-        """The block behind which a unit's source run may stop."""
+        """The block behind which a unit's source run may stop.
+
+        Where units of a batch read different blocks all stop behind the deepest, which is not
+        counted: only a sweep over blocks does that.
+        """
         named = [self.block(picture) for picture in unit.pictures if picture.depth is not None]
         return max(named, key=self.model.transformer.index)
 

@@ -1,0 +1,81 @@
+"""A study takes what its estimate says, operation by operation, and late starts change no bit."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+from study_tools import all_levels, equal
+from torch.nn.attention import SDPBackend, sdpa_kernel
+from torch.utils.flop_counter import FlopCounterMode
+
+from fluxlens.study.cells import choose
+from fluxlens.study.costs import Costs, transformer_flops
+from fluxlens.study.pictures import Picture
+from fluxlens.study.plan import make_plan, plan_of
+from fluxlens.study.run import Settings, run
+from fluxlens.study.shapes import model_shape
+from fluxlens.study.sizes import Sizes
+from fluxlens.tasks import mini_tasks
+
+pytest_plugins = ["study_fixtures"]
+ONE_ROW = Settings(shown=False, tokens=1)
+CELLS = ["i2i_unc_color_text_lens", "i2i2i_color*", "ko_color_ref_to_image", "ko_color_ref_to_text"]
+
+
+def counted(flux, plan, root, settings=ONE_ROW):
+    """A study's summary, and the transformer's operations in it."""
+    counter = FlopCounterMode(display=False)
+    with sdpa_kernel(SDPBackend.MATH), counter:
+        summary = run(flux, plan, root, settings)
+    return summary, sum(counter.get_flop_counts()["Flux2Transformer2DModel"].values())
+
+
+def expected(plan, folder):
+    work = transformer_flops(plan, Sizes("mini"), Costs(model_shape(str(folder))))
+    return sum(work.values())
+
+
+@pytest.mark.parametrize("tokens", [1, 8704])
+def test_a_study_takes_what_its_estimate_says(small, folder, tmp_path, tokens):
+    plan = make_plan("mini", choose(CELLS), limit=2)
+    settings = replace(ONE_ROW, tokens=tokens)
+    summary, made = counted(small, plan, tmp_path, settings)
+    assert summary.made == plan.pictures
+    assert made == expected(plan, folder)
+    shared = Costs(model_shape(str(folder)), shared_only=True)
+    assert made < sum(transformer_flops(plan, Sizes("mini"), shared).values())
+
+
+def test_also_where_targets_are_visited_and_sources_stop(small, folder, tmp_path):
+    one, two, three = mini_tasks("style")[:3]
+    alike = [replace(task, instruction=one.instruction) for task in (two, three)]
+    block = small.blocks[1]
+    pictures = [Picture("i2i_patch", v, alike[0], source=one) for v in ("all", f"all@{block}")]
+    pictures += [Picture("i2i_patch", f"content@{block}", alike[0], source=alike[1])]
+    pictures += [Picture("t2i_lens", "all", alike[1]), Picture("edit", "plain", alike[0])]
+    pictures += [Picture("drop_reference", small.blocks[0], one)]
+    plan = plan_of("mini", pictures)
+    assert len(plan.visits) == 2
+    summary, made = counted(small, plan, tmp_path)
+    assert sum(summary.forwards.values()) == plan.forwards
+    assert made == expected(plan, folder)
+
+
+def test_patches_that_begin_in_their_target_s_edit_are_the_same_to_the_last_bit(small, tmp_path):
+    plan = make_plan("mini", choose(["i2i2i_color*"]), limit=2)
+    at_once, made = counted(small, plan, tmp_path / "late")
+    handle = small.pipe.transformer.register_forward_hook(lambda *a: None)  # so none begins late
+    try:
+        whole, full = counted(small, plan, tmp_path / "whole")
+    finally:
+        handle.remove()
+    assert made < full
+    assert equal(all_levels(at_once.folder), all_levels(whole.folder))
+    # and one alone, made again, comes out the same
+    lost = [p.path(at_once.folder) for p in plan if p.recipe == "i2i_patch"][3]
+    pixels = all_levels(at_once.folder)
+    lost.unlink()
+    again, _ = counted(small, plan, tmp_path / "late")
+    assert again.made == 1
+    assert equal(all_levels(at_once.folder), pixels)
