@@ -19,7 +19,8 @@ from ._page import Html, framed, img
 
 __all__ = ["Column", "columns"]
 
-NARROW, WIDE = 6.5, 11  # rem: two columns on a phone; no picture is blown up beyond reason
+NARROW, WIDE = 5.5, 11  # rem: three columns on a phone; no picture is blown up beyond reason
+TITLE = "font-weight:600;min-height:5.4em;display:flex;align-items:end;justify-content:center"
 
 
 @dataclass(frozen=True)
@@ -53,7 +54,7 @@ def columns(shown: Sequence[Column], caption: str = "") -> Html:
             below = escape(name) + (f"<br><em>{escape(note)}</em>" if note else "")
             style = "width:100%;height:auto"
             cells.append(f"<div>{img(image, f'{column.title}; {said}', style)}{below}</div>")
-        title = f'<div style="font-weight:600;min-height:4em">{escape(column.title)}</div>'
+        title = f'<div style="{TITLE}"><span>{escape(column.title)}</span></div>'
         body.append(f'<div style="display:grid;gap:0.75rem">{title}{"".join(cells)}</div>')
     tracks = f"repeat(auto-fill,minmax({NARROW}rem,1fr))"
     style = f"display:grid;gap:0.75rem;align-items:start;grid-template-columns:{tracks};"

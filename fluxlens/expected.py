@@ -16,8 +16,9 @@ from collections.abc import Mapping, Sequence
 
 from ._page import Html
 from ._read_verdicts import Verdicts
+from ._rows import DASH, EMPTY, rows
 from .claims import Comparison, _predictions, claims
-from .pages import DASH, EMPTY, called, rows
+from .pages import called
 from .paper import load_paper
 from .wiring import Reading, readings
 
@@ -27,23 +28,31 @@ WORDS = {"yes": "in most tasks", "no": "no more than by itself", "open": "open"}
 UNKNOWN = "no wiring is known"
 
 
-def before(wirings: Mapping[str, str | None], *recipes: str, caption: str = "") -> Html:
+def before(
+    wirings: Mapping[str, str | None],
+    *recipes: str,
+    families: Sequence[str] = (),
+    caption: str = "",
+) -> Html:
     """What is expected: ``before({"mini": "bound"}, "t2i_lens", "color_lens")``.
 
-    A line for each prediction: of which model, families and variants, what, and why.
+    A line for each prediction: of which model, recipe, families and variants, what, and why.
+    `families` leaves some of them.
     """
     body = []
     for name, wiring in wirings.items():
         lines: dict[tuple[str, ...], list[Reading]] = {}
         for reading in _of(wiring, {}, recipes):
+            if families and reading.family not in families:
+                continue
             key = reading.recipe, reading.expected, f"{reading.why} ({reading.because})"
             # rows of one reason are told apart by what each of their families has
             lines.setdefault((*key, *_variants(wiring, reading)), []).append(reading)
-        for (_, outcome, why, *variants), some in lines.items():
-            families = ", ".join(dict.fromkeys(reading.family for reading in some))
-            body.append([name, families, ", ".join(variants), WORDS[outcome], why])
-    head = ["model", "families", "variants", "expected", "because"]
-    return rows(head, body or [[", ".join(wirings), DASH, DASH, "open", UNKNOWN]], caption)
+        for (recipe, outcome, why, *variants), some in lines.items():
+            found = ", ".join(dict.fromkeys(reading.family for reading in some))
+            body.append([name, recipe, found, ", ".join(variants), WORDS[outcome], why])
+    head = ["model", "recipe", "families", "variants", "expected", "because"]
+    return rows(head, body or [[", ".join(wirings), DASH, DASH, DASH, "open", UNKNOWN]], caption)
 
 
 def _of(wiring: str | None, verdicts: Verdicts, recipes: Sequence[str]) -> list[Reading]:
@@ -64,19 +73,21 @@ def after(
     wirings: Mapping[str, str | None],
     verdicts: Mapping[str, Verdicts],
     *recipes: str,
+    families: Sequence[str] = (),
     variants: Sequence[str] = (),
     caption: str = "",
 ) -> Html:
     """What became of it: ``after({"mini": "bound"}, {"mini": study.verdicts}, "t2i_lens")``.
 
-    A line for each recipe, family and variant, and one that counts those as expected; `variants`
-    leaves some of them.
+    A line for each recipe, family and variant, and one that counts those as expected; `families`
+    and `variants` leave some of them.
     """
     made = {
         name: {
             (reading.recipe, reading.family, reading.variant): reading
             for reading in _of(wiring, verdicts[name], recipes)
-            if not variants or reading.variant in variants
+            if (not variants or reading.variant in variants)
+            and (not families or reading.family in families)
         }
         for name, wiring in wirings.items()
     }

@@ -11,12 +11,12 @@ the paper's numbers, marked as such, beside those of the models on the page.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from html import escape
 from typing import Literal
 
 from ._compare import Comparison, comparisons
-from ._page import Html, framed
+from ._page import Html
 from ._read_verdicts import Verdicts
+from ._rows import DASH, EMPTY, rows
 from .claims import claims as tested
 from .conditioned import conditioned
 from .judge.questions import load_questions
@@ -25,27 +25,6 @@ from .tables import Cell, breakdown
 from .tables import table as cells_of
 
 __all__ = ["by_group", "called", "claims", "compared", "found", "rows", "table", "where_shown"]
-
-DASH, EMPTY = "—", "not judged"
-
-
-def rows(head: Sequence[str], body: Sequence[Sequence[str]], caption: str = "") -> Html:
-    """Words in rows and columns: ``rows(["family", "n"], [["color", "320"]])``.
-
-    The first word of a row is its header. Everything is escaped.
-    """
-    if ragged := [row for row in body if len(row) != len(head)]:
-        raise ValueError(f"a row of {len(ragged[0])} for {len(head)} columns: {ragged[0]!r}")
-    top = "".join(f'<th scope="col">{escape(word)}</th>' for word in head)
-    lines = "".join(
-        f'<tr><th scope="row">{escape(first)}</th>'
-        + "".join(f"<td>{escape(word)}</td>" for word in rest)
-        + "</tr>"
-        for first, *rest in body
-    )
-    inner = f"<table><thead><tr>{top}</tr></thead><tbody>{lines}</tbody></table>"
-    text = "\n".join(" | ".join(line) for line in (head, *body))
-    return framed(f'<div class="fluxlens-table" tabindex="0">{inner}</div>', caption, text)
 
 
 def called(name: str, row: str, column: str) -> str:
@@ -93,14 +72,16 @@ def by_group(
 ) -> Html:
     """A table taken apart (Section 4.1): ``by_group("2", {"mini": verdicts}, by="cluster")``.
 
-    Of models whose worlds differ, each dataset or cluster has a line where one of them has it.
+    A line for each dataset or cluster that one of the models has.
     """
     parts = {
         model: {(p.row, p.column, p.group): f"{p.printed}, n = {p.n}" for p in found_parts}
         for model, some in verdicts.items()
         for found_parts in [breakdown(name, some, by)]
     }
-    keys = dict.fromkeys(key for some in parts.values() for key in some)
+    keys = list(dict.fromkeys(key for some in parts.values() for key in some))
+    cells = [key[:2] for key in keys]
+    keys.sort(key=lambda key: (cells.index(key[:2]), key[2]))  # not as verdicts happened to come
     body = [
         [
             called(name, row, column),
@@ -162,10 +143,13 @@ def where_shown(verdicts: Mapping[str, Verdicts], recipe: str, caption: str = ""
     return rows(head, body, caption)
 
 
-def compared(verdicts: Mapping[str, Verdicts], recipe: str, caption: str = "") -> Html:
+def compared(
+    verdicts: Mapping[str, Verdicts], recipe: str, caption: str = "", only: str = ""
+) -> Html:
     """Two variants on the same tasks, by McNemar's exact test (Sections 4.3.1 and 4.4).
 
-    ``compared({"mini": verdicts}, "i2i_patch")``: a line for each pair of variants and each model.
+    ``compared({"mini": verdicts}, "i2i_patch")``: a line for each comparison of ``paper.toml``, or
+    ``only="text against image"``, and each model.
     """
     head = ["", "model", "n", "first", "second", "only first", "only second", "p (McNemar)"]
     lines = zip(*(comparisons(some) for some in verdicts.values()), strict=True)
@@ -173,7 +157,7 @@ def compared(verdicts: Mapping[str, Verdicts], recipe: str, caption: str = "") -
         [f"{c.column}: {c.first} against {c.second}", model, *_numbers(c)]
         for line in lines
         for model, c in zip(verdicts, line, strict=True)
-        if c.recipe == recipe and c.n
+        if c.recipe == recipe and c.n and only in c.name
     ]
     return rows(head, body or [[EMPTY, *(DASH for _ in head[1:])]], caption)
 

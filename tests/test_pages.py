@@ -38,7 +38,10 @@ def shown(page):
     """The rows of a page's table, from its HTML."""
     lines = re.findall(r"<tr>(.*?)</tr>", page.html)
     return [
-        [unescape(word) for word in re.findall(r"<t[hd][^>]*>(.*?)</t[hd]>", line)]
+        [
+            unescape(re.sub(r"</?span[^>]*>", "", word))
+            for word in re.findall(r"<t[hd][^>]*>(.*?)</t[hd]>", line)
+        ]
         for line in lines
     ]
 
@@ -122,6 +125,8 @@ def test_a_comparison_counts_the_tasks_where_two_cuts_differ():
         if "KO ref->image" in x[0]
     ]
     assert line[1:7] == ["mini", "12", "75.0 %", "25.0 %", "6", "0"]
+    page = pages.compared({"mini": CUTS}, "attention_knockout", only="content against all")
+    assert shown(page)[1][0] == "not judged"
 
 
 def test_without_verdicts_nothing_is_compared():

@@ -15,11 +15,11 @@ from typing import TYPE_CHECKING
 from PIL import Image
 
 from fluxlens._read_verdicts import Verdicts, counted, place
+from fluxlens._rows import EMPTY
 from fluxlens.columns import Column
 from fluxlens.explorer import Frame
 from fluxlens.judge.base import Judge, Request
 from fluxlens.judge.questions import load_questions
-from fluxlens.pages import EMPTY
 from fluxlens.paper import CellPlan, load_paper
 from fluxlens.study.asked import named
 from fluxlens.study.paths import STEPS, Entity, judged
