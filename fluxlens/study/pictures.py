@@ -31,7 +31,7 @@ LENSES = ("t2i_lens", "color_lens")
 CONTROLS = ("placebo", "steering")
 ONE_STEP = "-1-step"
 Depth = Literal["style", "color"]
-Donor = tuple[str, int]  # a task's id and the seed of its noise
+Donor = tuple[str, str, int]  # what reads it, a task's id and the seed of its noise
 
 
 @dataclass(frozen=True)
@@ -171,5 +171,9 @@ class Unit:
     def donors(self) -> dict[Donor, None]:
         """What its controls read: edits of four steps, ended behind their block; the most, for the
         units of a batch share what they have in common."""
-        controls = [picture for picture in self.pictures if picture.recipe in CONTROLS]
-        return {(t.task_id, t.noise_seed): None for p in controls for t in donors(p)}
+        return {
+            ("mean" if picture.others else picture.recipe, task.task_id, task.noise_seed): None
+            for picture in self.pictures
+            if picture.recipe in CONTROLS
+            for task in donors(picture)
+        }
