@@ -5,10 +5,12 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
+import torch
 from study_tools import all_levels, equal
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
+from fluxlens._encode import embed
 from fluxlens.study.cells import choose
 from fluxlens.study.costs import Costs, transformer_flops
 from fluxlens.study.pictures import Picture
@@ -25,6 +27,10 @@ CELLS = ["i2i_unc_color_text_lens", "i2i2i_color*", "ko_color_ref_to_image", "ko
 
 def counted(flux, plan, root, settings=ONE_ROW):
     """A study's summary, and the transformer's operations in it."""
+    # the counter takes what follows a forward that was stopped for a part of it
+    with torch.no_grad():
+        for prompt in plan.prompts:
+            embed(flux, prompt, flux.device)
     counter = FlopCounterMode(display=False)
     with sdpa_kernel(SDPBackend.MATH), counter:
         summary = run(flux, plan, root, settings)
