@@ -104,6 +104,25 @@ def test_a_row_at_a_time_gives_the_same_numbers(study: Study, found: Tracks, mon
             np.testing.assert_allclose(one, two, rtol=1e-3, atol=1e-3)
 
 
+def test_no_two_tasks_of_a_family_share_a_seed(study: Study) -> None:
+    """Held-out runs with the seeds of fitted ones would lie nearer than any other clean run."""
+    for family in ("color", "style", "manual", "people", "people_shared"):
+        tasks = [entity.task for entity in study.entities(family)]
+        seeded = module._seeded(tasks)
+        assert len({task.noise_seed for task in seeded}) == len(tasks)
+        assert (seeded == tasks) == (not family.startswith("people"))
+        assert [task.task_id for task in seeded] == [task.task_id for task in tasks]
+    one = [found.task for found in study.entities("people")][:2]
+    assert module._seeded([one[0], one[0]]) == [one[0], one[0]]  # one task twice is no clash
+
+
+def test_one_family_of_all(found: Tracks) -> None:
+    parts = [found.at("clean", "text", "ratio", family=family) for family in found.families]
+    assert [len(part) for part in parts] == [N] * 5
+    with pytest.raises(ValueError, match="no 'color lens'"):
+        found.at("color lens", "text", "ratio", family="style")
+
+
 def test_too_few_tasks_are_refused(study: Study) -> None:
     with pytest.raises(ValueError, match="at least 2 tasks"):
         tracks(study, limit=1)

@@ -23,6 +23,7 @@ from fluxlens._recipes import region_name
 from fluxlens.activations import Spread, Summary, joined, summarize
 from fluxlens.interventions import PREFIX, SUFFIX
 from fluxlens.sampler import Row, rows_of, sample
+from fluxlens.tasks.task import noise_seed
 
 if TYPE_CHECKING:
     from fluxlens.hooks import Activations
@@ -36,11 +37,13 @@ REGIONS = ("text", "text[content]", "text[padding]", "image")
 CUTS = ("ref->text", "ref->text[padding]", "ref->text[content]", "ref->image")
 EDITED = ("color", "style", "people")  # under cuts, drops and lenses
 PATCHED = {"color": "color", "manual": "style", "people_shared": "people"}  # targets: their pairs
+GENERATED = ("generation", "empty prompt", "T2I Lens", "color lens")  # not edits
 FITTED = 2  # clean runs that fit a basis, for each that is held out
 AT_ONCE = 2**30  # bytes of activations of a run; one row of klein may be more
 Quantity = Literal["ratio", "cosine", "same", "distance", "percentile"]
 Against = Literal["edits", "generations"]
-Captured = tuple["Activations", "Activations"]
+Captured = tuple["Activations", "Activations"]  # text and image of one run
+Measured = Iterator[tuple[str, str, dict[str, Summary]]]
 
 
 @dataclass(frozen=True, eq=False)
@@ -90,29 +93,33 @@ class Tracks:
         block: str = "binding",
         step: int = 0,
         against: Against = "edits",
+        family: str = "",
     ) -> np.ndarray:
-        """One number for each run of all families: ``found.at("T2I Lens", "text", "distance")``.
+        """A number for each run of all families, or of one: ``at("T2I Lens", "text", "distance")``.
 
         `block` is a name, ``"binding"`` (each family's own) or ``"last"``; `step` -1 is the last.
         `ValueError` where nothing like that was run.
         """
         out = []
         for track in self.tracks:
-            if (track.what, track.region, track.against) != (what, region, against):
+            kind = track.what, track.region, track.against
+            if kind != (what, region, against) or family not in ("", track.family):
                 continue
             name = {"binding": track.binding, "last": track.blocks[-1]}.get(block, block)
             out.append(getattr(track, quantity)[track.blocks.index(name), step])
         if not out:
-            known = ", ".join(self.names)
-            raise ValueError(f"no {what!r} of {region} against {against}; there are {known}")
+            there = f"{', '.join(self.names)}; families {', '.join(self.families)}"
+            raise ValueError(f"no {what!r} of {region} against {against}; there are {there}")
         return np.concatenate(out)
 
 
 def tracks(study: Study, limit: int = 24, seed: int = 0) -> Tracks:
     """Run everything on `limit` tasks a family, those that `seed` draws (at least 2).
 
-    Twice as many tasks, clean edits and generations of which fit the bases, are drawn besides;
-    families of fewer than six tasks whose references are here are left out, small ones get as many
+    Twice as many tasks, clean edits and generations of which fit the bases, are drawn besides.
+    Tasks of a family that share seeds (a person's do, in the paper) get one of their own each: a
+    basis that has seen all the seeds of the runs held out would call any other seed far.
+    Families of fewer than six tasks whose references are here are left out, small ones get as many
     as a third of their tasks. Beside each run stands the clean edit of its task; beside a lens,
     whose target is a generation from the empty prompt, stands that generation, and beside that the
     one from the instruction. Lenses and generations are placed among clean edits and, again,
@@ -122,7 +129,7 @@ def tracks(study: Study, limit: int = 24, seed: int = 0) -> Tracks:
         raise ValueError(f"a percentile takes at least 2 tasks a family, not {limit}")
     out: list[Track] = []
     for family in dict.fromkeys((*EDITED, *PATCHED)):
-        tasks = [entity.task for entity in study.entities(family)]
+        tasks = _seeded([entity.task for entity in study.entities(family)])
         n = min(limit, len(tasks) // (1 + FITTED))
         if n < 2:
             continue
@@ -144,9 +151,10 @@ class _Family:
         self.sources: list[Row] = []
         if family in PATCHED:
             pairs = study.entities(PATCHED[family], "i2i_patch")
-            source = {pair.task.task_id: pair.source for pair in pairs if pair.source}
-            if all(task.task_id in source for task in held_out):
-                self.sources = _rows(study, [source[task.task_id] for task in held_out])
+            sources = [pair.source for pair in pairs if pair.source]
+            of = dict(zip((pair.task.task_id for pair in pairs), _seeded(sources), strict=True))
+            if all(task.task_id in of for task in held_out):
+                self.sources = _rows(study, [of[task.task_id] for task in held_out])
 
     def tracks(self) -> Iterator[Track]:
         edits = _clean(self.flux, self.fitted)
@@ -180,35 +188,40 @@ class _Family:
         place = self.family, what, region, against, self.binding, one.blocks, one.steps
         return Track(*place, ratio, one.cosine, one.same, distance, percentile)
 
-    def _measured(self, members: list[int]) -> Iterator[tuple[str, str, dict[str, Summary]]]:
+    def _measured(self, members: list[int]) -> Measured:
         """What was done, what it stands beside, and its summaries."""
         flux, rows = self.flux, [self.rows[i] for i in members]
         edit = _run(flux, rows)
         yield "clean", "clean", _pooled(edit, edit, edit)
-        for cut in CUTS if self.family in EDITED else ():
-            yield cut, "clean", _pooled(_run(flux, rows, flux.knockout(cut)), edit, edit)
+        if self.family in EDITED:
+            yield from self._cuts(members, edit)
         if self.sources:
-            sources = [self.sources[i] for i in members]
-            with flux.capture(self.binding, tokens="text") as text:
-                sample(flux, sources, stop_after=self.binding)
-            for tokens in ("all", "padding", "content"):
-                patch = flux.patch(text, region_name(tokens))
-                yield f"patch {tokens}", "clean", _pooled(_run(flux, rows, patch), edit, edit)
-        if self.family not in EDITED:
-            return
-        at = flux.blocks.index(self.binding) + 1
-        phases = [(PREFIX, flux.blocks[:at]), (SUFFIX, flux.blocks[at:])]
-        drop = [flux.knockout(cut, blocks=blocks) for cut, blocks in phases if blocks]
-        yield "reference drop", "clean", _pooled(_run(flux, rows, *drop), edit, edit)
+            yield from self._patches(members, edit)
+        if self.family in EDITED:
+            yield from self._generations(rows, edit)
+
+    def _cuts(self, members: list[int], edit: Captured) -> Measured:
+        flux, rows = self.flux, [self.rows[i] for i in members]
         seeds = [replace(row, seed=row.seed + 1) for row in rows]
         yield "another seed", "clean", _pooled(_run(flux, seeds), edit, edit)
         others = [self.rows[(i + 1) % len(self.rows)] for i in members]
         yield "another task", "clean", _pooled(_run(flux, others), edit, edit)
-        yield from self._generations(rows, edit)
+        for cut in CUTS:
+            yield cut, "clean", _pooled(_run(flux, rows, flux.knockout(cut)), edit, edit)
+        at = flux.blocks.index(self.binding) + 1
+        phases = [(PREFIX, flux.blocks[:at]), (SUFFIX, flux.blocks[at:])]
+        drop = [flux.knockout(cut, blocks=blocks) for cut, blocks in phases if blocks]
+        yield "reference drop", "clean", _pooled(_run(flux, rows, *drop), edit, edit)
 
-    def _generations(
-        self, rows: list[Row], edit: Captured
-    ) -> Iterator[tuple[str, str, dict[str, Summary]]]:
+    def _patches(self, members: list[int], edit: Captured) -> Measured:
+        flux, rows = self.flux, [self.rows[i] for i in members]
+        with flux.capture(self.binding, tokens="text") as text:
+            sample(flux, [self.sources[i] for i in members], stop_after=self.binding)
+        for tokens in ("all", "padding", "content"):
+            patch = flux.patch(text, region_name(tokens))
+            yield f"patch {tokens}", "clean", _pooled(_run(flux, rows, patch), edit, edit)
+
+    def _generations(self, rows: list[Row], edit: Captured) -> Measured:
         flux, clean = self.flux, [_without(row) for row in rows]
         words = _run(flux, clean)
         yield "generation", "clean", _pooled(words, edit, edit)
@@ -224,8 +237,12 @@ class _Family:
         yield name, "empty prompt", _pooled(_run(flux, blank, lens, steps=steps), empty, edit)
 
 
-# of what is no edit: placed among clean generations too
-GENERATED = ("generation", "empty prompt", "T2I Lens", "color lens")
+def _seeded(tasks: Sequence[Task]) -> list[Task]:
+    """A seed for each task: its own, or one of its name where tasks of the family share seeds."""
+    named = {task.task_id: task for task in tasks}.values()
+    if len({task.noise_seed for task in named}) == len(named):
+        return list(tasks)
+    return [replace(task, noise_seed=noise_seed(task.task_id)) for task in tasks]
 
 
 def _rows(study: Study, tasks: Sequence[Task]) -> list[Row]:
