@@ -39,7 +39,8 @@ TABLE = Path(__file__).with_name("oracle_accuracy.json")
 
 Pixels = np.ndarray
 Spoil = Callable[[Pixels, np.random.Generator], Pixels]
-K, R = TypeVar("K"), TypeVar("R")
+K = TypeVar("K")
+R = TypeVar("R")
 
 __all__ = ["SEED", "SPOILT", "TABLE", "each", "measure", "measured", "spoil"]
 
