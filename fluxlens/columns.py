@@ -15,11 +15,12 @@ from html import escape
 
 from PIL import Image
 
-from ._page import Html, framed, img
+from ._page import Html, embed, framed, img
 
 __all__ = ["Column", "columns"]
 
 NARROW, WIDE = 5.5, 11  # rem: three columns on a phone; no picture is blown up beyond reason
+SIDE = 208  # pixels along the longer side of a stored picture: many stand on a page
 TITLE = "font-weight:600;min-height:5.4em;display:flex;align-items:end;justify-content:center"
 
 
@@ -53,7 +54,9 @@ def columns(shown: Sequence[Column], caption: str = "") -> Html:
             words.append(f"{column.title}; {said}")
             below = escape(name) + (f"<br><em>{escape(note)}</em>" if note else "")
             style = "width:100%;height:auto"
-            cells.append(f"<div>{img(image, f'{column.title}; {said}', style)}{below}</div>")
+            cells.append(
+                f"<div>{img(embed(image, SIDE), f'{column.title}; {said}', style)}{below}</div>"
+            )
         title = f'<div style="{TITLE}"><span>{escape(column.title)}</span></div>'
         body.append(f'<div style="display:grid;gap:0.75rem">{title}{"".join(cells)}</div>')
     tracks = f"repeat(auto-fill,minmax({NARROW}rem,1fr))"

@@ -11,6 +11,7 @@ the paper's numbers, marked as such, beside those of the models on the page.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from textwrap import fill
 from typing import Literal
 
 from ._compare import Comparison, comparisons
@@ -116,11 +117,8 @@ def found(names: Sequence[str], verdicts: Mapping[str, Verdicts]) -> str:
         elif plan.released is not None:
             share = 100 * plan.released / plan.n
             said.append(f"its authors' files, klein-9B: {share:.1f} %, n = {plan.n}")
-        out.append(
-            f"{called(plan.tables[0], plan.row, plan.column)} ({_outcome(plan)}): "
-            + "; ".join(said)
-            + "."
-        )
+        what = f"{called(plan.tables[0], plan.row, plan.column)} ({_outcome(plan)})"
+        out.append(fill(f"{what}: {'; '.join(said)}.", 76, subsequent_indent="    "))
     return "\n".join(out)
 
 

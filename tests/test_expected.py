@@ -30,7 +30,7 @@ def test_every_row_of_the_file_stands_on_a_page_once():
     written = tomllib.loads(PREDICTIONS.read_text(encoding="utf-8"))["wiring"]
     recipes = list(dict.fromkeys(row["recipe"] for row in written))
     lines = shown(expected.before({"b": "bound", "d": "direct"}, *recipes))[1:]
-    told = {tuple(line[1:4]) + (line[5],) for line in lines}
+    told = {(*line[1:4], line[5]) for line in lines}
     assert len(lines) == len(told) == len(written)
     assert told == {
         (

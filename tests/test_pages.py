@@ -103,7 +103,9 @@ def test_a_table_of_one_row_calls_its_cells_by_their_columns():
 
 def test_found_says_what_the_table_says():
     names = ["ko_color_ref_to_text", "ko_color_ref_to_image", "i2i_unc_style_text_lens_content"]
-    said = pages.found(names, {"mini": CUTS, "other": {}}).splitlines()
+    printed = pages.found(names, {"mini": CUTS, "other": {}})
+    assert max(map(len, printed.splitlines())) <= 76
+    said = printed.replace("\n    ", " ").splitlines()
     assert len(said) == 3
     assert "mini 75.0 % [" in said[0]
     assert "n = 12" in said[0]
