@@ -125,7 +125,7 @@ def _said(reading: Reading) -> str:
     return f"{rate} ({null}): {judged}"
 
 
-def _score(made: Mapping[tuple[str, ...], Reading]) -> list[str]:
+def _score(made: Mapping[tuple[str, str, str], Reading]) -> list[str]:
     right = [reading.right for reading in made.values() if reading.right is not None]
     return ["", f"{sum(right)} of {len(right)} that were tested"]
 

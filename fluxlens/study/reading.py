@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING
 from PIL import Image
 
 from fluxlens import _folder, load
-from fluxlens._read_verdicts import Verdicts, place, read_verdicts
+from fluxlens._read_verdicts import Verdict, Verdicts, place, read_verdicts
 from fluxlens.paper import load_paper
 from fluxlens.study.paths import Entity, entities, model_folder
 from fluxlens.study.pictures import Picture
@@ -114,7 +114,7 @@ class Study:
             return {}
         return {name: self._first(name, found) for name, found in read_verdicts(folder).items()}
 
-    def _first(self, name: str, found: dict) -> dict:
+    def _first(self, name: str, found: dict[str, Verdict]) -> dict[str, Verdict]:
         judges = load_paper().judges
         if self.limit is None or (question := name.partition("__")[0]) not in judges:
             return found
