@@ -22,6 +22,7 @@ HTML := $(OUT)/_build/html
 STUDY := $(if $(JUDGE),--judge $(JUDGE)) $(if $(BUDGET),--budget $(BUDGET)) \
   $(if $(WORKERS),--workers $(WORKERS)) $(if $(LIMIT),--limit $(LIMIT)) \
   $(if $(RESULTS),--results $(RESULTS)) $(if $(FAMILY),--family $(FAMILY)) \
+  $(if $(EXTRAS),--extras $(EXTRAS)) \
   $(if $(AVAILABLE),--available) $(if $(OFFLOAD),--offload) $(if $(GPU),--gpu $(GPU))
 FULL = $(BIN)/python -m tools.full $(STUDY)
 

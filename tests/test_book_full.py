@@ -11,6 +11,7 @@ import pytest
 from fluxlens._folder import digest
 from fluxlens.cli import _parser
 from fluxlens.mini.export import WEIGHTS
+from fluxlens.study.cells import EXTRAS
 from tools import full, notebooks
 
 KLEIN = ["--model", "klein-9b", "--judge", "claude", "--workers", "8", "--limit", "3"]
@@ -36,7 +37,26 @@ def test_claude_is_asked_in_batches_and_the_oracle_the_blind_set_too() -> None:
     assert "--nulls" in paper
     assert blind[-2:] == ["--set", "blind"]
     assert lines(KLEIN, "tables")[0][-1].endswith("results/klein-9b/verdicts/claude-opus-4-7")
-    assert "all" in lines(KLEIN, "pictures")[0]
+
+
+def test_a_mini_has_every_extra_and_a_large_model_what_is_asked_for() -> None:
+    def extras(words: list[str], part: str) -> set[str]:
+        return set(lines(words, part)[0]) & set(EXTRAS)
+
+    assert extras([], "pictures") == extras([], "estimate") == set(EXTRAS)
+    assert extras([], "verdicts") == full.JUDGED
+    assert extras(KLEIN, "pictures") == {"nulls", "edits"}
+    assert extras(KLEIN, "verdicts") == set()
+    assert extras([*KLEIN, "--extras", "controls"], "verdicts") == {"controls"}
+
+
+def test_a_folder_goes_by_the_name_that_its_model_gives_itself(tmp_path: Path) -> None:
+    (tmp_path / "copy").mkdir()
+    (tmp_path / "copy" / "fluxlens.json").write_text('{"name": "tiny-1-2"}')
+    words = ["--model", str(tmp_path / "copy"), "--judge", "claude"]
+    assert lines(words, "pictures")[0][2] == str(tmp_path / "copy")
+    assert lines(words, "verdicts")[0][2] == "tiny-1-2"
+    assert lines(words, "tables")[0][-1].endswith("/tiny-1-2/verdicts/claude-opus-4-7")
 
 
 def test_pages_are_given_what_the_study_was(tmp_path: Path) -> None:

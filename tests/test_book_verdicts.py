@@ -14,7 +14,7 @@ from tools import full, notebooks
 
 ROOT = notebooks.ROOT
 KEPT = re.compile(
-    rf"results/({'|'.join(SHIPPED_NAMES)})/verdicts/(oracle(-blind)?/\w+\.csv|{full.REVISION})"
+    rf"results/({'|'.join(SHIPPED_NAMES)})/verdicts/(oracle(-blind)?/[\w.-]+\.csv|{full.REVISION})"
 )
 VERDICTS = sorted((ROOT / "results").glob("mini*/verdicts/*/*.csv"))
 
@@ -34,6 +34,7 @@ def test_what_a_study_writes_is_ignored_but_for_the_verdicts() -> None:
     kept = [
         "results/mini/verdicts/oracle/i2i_unc_add.csv",
         "results/mini-direct/verdicts/oracle-blind/i2i_unc_add__null.csv",
+        "results/mini/verdicts/oracle/i2i2i_color__steering-padding-x0.5.csv",
         f"results/mini/verdicts/{full.REVISION}",
     ]
     ignored = [

@@ -4,9 +4,10 @@
     python -m tools.full --model mini --parts pictures verdicts tables
 
 The parts, in this order: `estimate` says what it will take; `pictures` makes what is missing of the
-study, every extra included (`fluxlens run`); `verdicts` asks what has no verdict yet, the null
-controls too (`fluxlens judge`); `tables` prints the paper's tables; `pages` executes notebooks into
-runs/<model>/. What each part says is kept in runs/<model>/logs/.
+study (`fluxlens run`); `verdicts` asks what has no verdict yet, the null controls too (`fluxlens
+judge`); `tables` prints the paper's tables; `pages` executes notebooks into runs/<model>/. What
+each part says is kept in runs/<model>/logs/. A mini's study has all extras, a large model's those
+that its null controls and figures need, and what `--extras` adds.
 """
 
 from __future__ import annotations
@@ -23,7 +24,9 @@ from typing import Any
 
 from fluxlens._folder import SHIPPED_NAMES, digest
 from fluxlens.mini.export import WEIGHTS
+from fluxlens.study.cells import EXTRAS
 from fluxlens.study.paths import model_folder
+from fluxlens.study.reading import open_study
 from fluxlens.study.world import world_of
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -32,6 +35,8 @@ PARTS = ("estimate", "pictures", "verdicts", "tables", "pages")
 FLUXLENS = [sys.executable, "-m", "fluxlens.cli"]
 NOTEBOOKS = [sys.executable, "-m", "tools.notebooks"]
 REVISION = "revision.txt"  # beside a mini's verdicts: the weights that they are on
+USUAL = {"mini": tuple(EXTRAS), "paper": ("nulls", "edits")}
+JUDGED = {"variants", "controls"}  # extras that are asked about
 
 
 class Refused(Exception):
@@ -50,22 +55,19 @@ def judge_name(args: argparse.Namespace) -> str:
 
 def commands(part: str, args: argparse.Namespace) -> Iterator[list[str]]:
     """The command lines of one part."""
-    model, results = ["--model", args.model], ["--results", str(args.results)]
-    limit = ["--limit", str(args.limit)] if args.limit else []
-    families = ["--family", *args.family] if args.family else []
-    chosen = [*model, *limit, *families]
-    here = ["--available"] if args.available else []
+    results, extras = ["--results", str(args.results)], ["--extras", *args.extras]
+    chosen = ["--limit", str(args.limit)] if args.limit else []
+    chosen += ["--family", *args.family] if args.family else []
+    here = ["--model", args.model, *(["--available"] if args.available else [])]
     if part == "estimate":
-        yield [*FLUXLENS, "estimate", *chosen, *here, "--extras", "all", "--gpu", args.gpu]
+        yield [*FLUXLENS, "estimate", *here, *chosen, *extras, "--gpu", args.gpu]
     elif part == "pictures":
-        more = ["--offload"] if args.offload else []
-        yield [*FLUXLENS, "run", *chosen, *here, *results, "--extras", "all",
-               "--workers", str(args.workers), *more]  # fmt: skip
+        here += ["--workers", str(args.workers), *(["--offload"] if args.offload else [])]
+        yield [*FLUXLENS, "run", *here, *chosen, *extras, *results]
     elif part == "verdicts":
         yield from _judging(args, [*chosen, *results])
     elif part == "tables":
-        folder = model_folder(args.results, args.model) / "verdicts" / judge_name(args)
-        yield [*FLUXLENS, "tables", "--verdicts", str(folder)]
+        yield [*FLUXLENS, "tables", "--verdicts", str(verdicts(args) / judge_name(args))]
     elif part == "pages":
         given = [word for n, v in parameters(args).items() for word in ("-p", f"{n}={v}")]
         into = ["--into", str(run_folder(args)), "--jobs", str(args.jobs)]
@@ -74,13 +76,20 @@ def commands(part: str, args: argparse.Namespace) -> Iterator[list[str]]:
 
 def _judging(args: argparse.Namespace, chosen: list[str]) -> Iterator[list[str]]:
     """The paper's questions, and ours that do not tell what was done where asking is free."""
-    words = ["--judge", args.judge]
+    words = ["--model", verdicts(args).parent.name, "--world", world_of(args.model), *chosen]
+    words += ["--judge", args.judge]
     if args.judge == "claude":
         words += ["--claude-model", args.claude_model, "--batch"]
         words += ["--budget", str(args.budget)] if args.budget else []
-    yield [*FLUXLENS, "judge", *chosen, *words, "--nulls"]
+    asked = [extra for extra in args.extras if extra in JUDGED]
+    yield [*FLUXLENS, "judge", *words, "--nulls", *(["--extras", *asked] if asked else [])]
     if args.judge == "oracle":
-        yield [*FLUXLENS, "judge", *chosen, *words, "--set", "blind"]
+        yield [*FLUXLENS, "judge", *words, "--set", "blind"]
+
+
+def verdicts(args: argparse.Namespace) -> Path:
+    """``results/<model>/verdicts``, the model under the name that it gives itself."""
+    return open_study(args.model, results=args.results).folder / "verdicts"
 
 
 def parameters(args: argparse.Namespace) -> dict[str, str]:
@@ -119,19 +128,19 @@ def check(args: argparse.Namespace) -> None:
     if args.judge == "claude" and judging and not os.environ.get("ANTHROPIC_API_KEY"):
         raise Refused("the judge claude needs ANTHROPIC_API_KEY in the environment")
     if args.model in SHIPPED_NAMES and judging:
-        check_weights(args.model, model_folder(args.results, args.model) / "verdicts")
+        check_weights(args.model, verdicts(args))
 
 
-def check_weights(model: str, verdicts: Path) -> None:
+def check_weights(model: str, folder: Path) -> None:
     """A mini's verdicts are on the weights that ship now; write down which those are."""
-    now, stamp = digest(WEIGHTS / model), verdicts / REVISION
+    now, stamp = digest(WEIGHTS / model), folder / REVISION
     before = stamp.read_text().strip() if stamp.exists() else None
-    if before != now and any(verdicts.rglob("*.csv")):
+    if before != now and any(folder.rglob("*.csv")):
         raise Refused(
-            f"the verdicts in {verdicts} are on {before or 'unknown weights'}, and {model} is now "
-            f"{now}: remove {verdicts.parent} and run this again"
+            f"the verdicts in {folder} are on {before or 'unknown weights'}, and {model} is now "
+            f"{now}: remove {folder.parent} and run this again"
         )
-    verdicts.mkdir(parents=True, exist_ok=True)
+    folder.mkdir(parents=True, exist_ok=True)
     stamp.write_text(f"{now}\n")
 
 
@@ -174,6 +183,7 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
     add("--contrast", help='beside it on the pages (default: mini-direct for mini, else none: "")')
     add("--workers", type=int, default=1, help="for the pictures, by Ray where more than one")
     add("--jobs", type=int, default=1, help="notebooks at a time, each loads the model")
+    add("--extras", nargs="*", choices=tuple(EXTRAS), default=[], help="more than the usual ones")
     add("--limit", type=int, help="only the first so many tasks or pairs of each cell")
     add("--family", nargs="+", help="only these families of cells")
     add("--available", action="store_true", help="only tasks whose references are here")
@@ -186,6 +196,7 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
     if not shipped and Path(args.model).is_dir():
         args.model = str(Path(args.model).resolve())
     args.results = args.results.resolve()
+    args.extras = list(dict.fromkeys([*USUAL[world_of(args.model)], *args.extras]))
     args.judge = args.judge or ("oracle" if world_of(args.model) == "mini" else "claude")
     if args.contrast is None:
         args.contrast = "mini-direct" if args.model == "mini" else ""
