@@ -194,9 +194,10 @@ def register(commands: Any) -> None:
     run.add_argument(
         "--tokens-per-batch",
         type=int,
-        default=8704,
         metavar="N",
-        help="how much fits into a batch (default: 8704, one edit at 1024²); at least one picture",
+        help="how much fits into a run of the model, at least one picture (default: what this "
+        "folder was made with before, else what one edit finds to fit into the GPU's memory; 8704, "
+        "an edit at 1024², on a CPU and for --shard)",
     )
     run.add_argument(
         "--remake", action="store_true", help="make anew what another model or request made"

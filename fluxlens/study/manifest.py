@@ -33,7 +33,10 @@ def commit() -> str | None:
 
 
 class Manifest:
-    """One run's entry: ``Manifest(store, flux.record(), plan, (1, 1), kept).start()``."""
+    """One run's entry: ``Manifest(store, {**flux.record(), "tokens": 8704}, plan, (1, 1), kept)``.
+
+    `tokens` are what a run of the model may have; batches follow from them and the plan.
+    """
 
     def __init__(
         self, store: Store, record: dict[str, Any], plan: Plan, part: tuple[int, int], kept: int
@@ -52,6 +55,7 @@ class Manifest:
             "tasks": len(plan.units),
             "pictures": plan.pictures,
             "shard": list(part),
+            "tokens": record["tokens"],
             "kept": kept,
         }
 

@@ -18,8 +18,9 @@ from typing import TYPE_CHECKING
 
 from fluxlens.study.make import Made, Maker
 from fluxlens.study.manifest import Manifest
+from fluxlens.study.memory import agreed_tokens, found_tokens
 from fluxlens.study.paths import model_folder
-from fluxlens.study.plan import TOKENS, Batch, Plan
+from fluxlens.study.plan import Batch, Plan
 from fluxlens.study.progress import Progress
 from fluxlens.study.requests import ModelFacts, References, Requests, facts_of
 from fluxlens.study.store import Store
@@ -39,11 +40,12 @@ IN_A_ROW = 3  # batches that fail one after another: then it is not the batches
 class Settings:
     """How a plan is run: ``Settings(shard=(1, 8))`` is the first of eight equal parts.
 
-    `tokens` bound a batch (`Plan.batches`); `remake` also makes anew what another request made;
-    `assets` say where references lie; `shown` is `Progress`'s.
+    `tokens` bound a run of the model (`Plan.batches`), None for what `fluxlens.study.memory` finds;
+    `remake` also makes anew what another request made; `assets` say where references lie; `shown`
+    is `Progress`'s.
     """
 
-    tokens: int = TOKENS
+    tokens: int | None = None
     shard: tuple[int, int] = (1, 1)
     remake: bool = False
     assets: Assets | None = None
@@ -53,7 +55,7 @@ class Settings:
         part, parts = self.shard
         if not 1 <= part <= parts:
             raise ValueError(f"a shard is i of n, from 1 to n; not {part} of {parts}")
-        if self.tokens < 1:
+        if self.tokens is not None and self.tokens < 1:
             raise ValueError(f"a batch has at least one token, not {self.tokens}")
 
 
@@ -133,7 +135,11 @@ def run(
             else:
                 work.done()
 
-    return conduct(flux.record(), facts_of(flux), plan, store, references, settings, work_off)
+    def find() -> int:
+        return found_tokens(flux)
+
+    facts = facts_of(flux)
+    return conduct(flux.record(), facts, plan, store, references, settings, find, work_off)
 
 
 def conduct(
@@ -143,17 +149,19 @@ def conduct(
     store: Store,
     references: References,
     settings: Settings,
+    find_tokens: Callable[[], int],
     work_off: Callable[[Work], None],
 ) -> Summary:
     """Everything around the work: what is due, bars, the manifest, the summary."""
     require(plan.references.values(), references.assets)
     store.clean()
-    batches = shard(plan.batches(facts.max_sequence_length, settings.tokens), settings.shard)
+    tokens = agreed_tokens(store, settings.tokens, settings.shard, find_tokens)
+    batches = shard(plan.batches(facts.max_sequence_length, tokens), settings.shard)
     found = survey(batches, store, Requests(facts, references), settings.remake)
     if not settings.remake:
         refuse_others(found, store.folder)
     due = sum(batch.forwards for batch in found.due)
-    manifest = Manifest(store, record, plan, settings.shard, found.made)
+    manifest = Manifest(store, {**record, "tokens": tokens}, plan, settings.shard, found.made)
     try:
         with Progress(found.missing, due, settings.shown) as progress:
             work = Work(deque(found.due), progress)

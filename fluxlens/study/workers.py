@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from fluxlens.study.make import Made, Maker
+from fluxlens.study.memory import found_tokens
 from fluxlens.study.paths import model_folder
 from fluxlens.study.plan import Batch, Plan
 from fluxlens.study.requests import ModelFacts, References, facts_of
@@ -59,6 +60,10 @@ class Worker:
         if not hasattr(self, "maker"):
             self.load()
         return list(self.maker.make(batch))
+
+    def find_tokens(self) -> int:
+        """What fits into this worker's memory; all are taken to have as much."""
+        return found_tokens(self.maker.flux)
 
     def close(self) -> None:
         """Leave nothing behind but pictures."""
@@ -106,7 +111,14 @@ def run_with_workers(
         team.wanted = workers
         store = Store(model_folder(results, facts.name))
         references = References(settings.assets)
-        return conduct(record, facts, plan, store, references, settings, team.work_off)
+
+        def find() -> int:
+            try:
+                return ray.get(team.idle[0].find_tokens.remote())
+            except ray.exceptions.RayTaskError as error:
+                raise error.cause from None
+
+        return conduct(record, facts, plan, store, references, settings, find, team.work_off)
 
 
 class _Team:
