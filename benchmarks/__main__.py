@@ -1,4 +1,4 @@
-"""Measure, and write a table: ``python -m benchmarks recipes``, or ``block`` instead of it."""
+"""Measure, and write a table: ``python -m benchmarks recipes``, or ``compiled``, or ``block``."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from typing import Any
 
 import torch
 
-from . import block, recipes
+from . import block, compiled, recipes
 from .measure import measure
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
@@ -26,25 +26,37 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=11, help="times each case is run (11)")
     parser.add_argument("--only", default="", help="run only cases whose name contains this")
     kinds = parser.add_subparsers(dest="kind", required=True)
-    of_recipes = kinds.add_parser("recipes", help="every recipe beside a plain edit")
-    of_recipes.add_argument("--model", help="a name or folder; default: mini's shape, random")
-    of_recipes.add_argument("--side", type=int, default=96, help="pixels of a picture's side (96)")
+    whole_models = {
+        "recipes": "every recipe beside a plain edit",
+        "compiled": "interventions over compiled blocks beside the same over plain ones",
+    }
+    for kind, said in whole_models.items():
+        of_model = kinds.add_parser(kind, help=said)
+        of_model.add_argument("--model", help="a name or folder; default: mini's shape, random")
+        of_model.add_argument(
+            "--side", type=int, default=96, help="pixels of a picture's side (96)"
+        )
     of_block = kinds.add_parser("block", help="a block of klein-9B's width under every cut")
     of_block.add_argument("--stream", choices=["single", "double"], default="single")
     of_block.add_argument("--tokens", type=int, default=8704, help="of the joint sequence (8704)")
     of_block.add_argument("--dtype", choices=list(DTYPES), default="float32")
+    of_block.add_argument("--few", action="store_true", help="only what the goals name: minutes")
     args = parser.parse_args()
     if args.rounds < 2:
         parser.error("--rounds is at least 2: a ratio of one round says nothing")
 
-    if args.kind == "recipes":
+    if args.kind in whole_models:
         flux = recipes.load(args.model)
-        title, cases = recipes.describe(args.model, flux), recipes.cases(flux, args.side)
+        title = recipes.describe(args.model, flux)
+        if args.kind == "recipes":
+            cases = recipes.cases(flux, args.side)
+        else:
+            title, cases = f"{title}, compiled", compiled.cases(args.model, args.side)
         facts = {"side": args.side, "dtype": str(flux.dtype).removeprefix("torch.")}
-        name = f"recipes-{Path(args.model).name if args.model else 'random'}"
+        name = f"{args.kind}-{Path(args.model).name if args.model else 'random'}"
     else:
         title = f"a {args.stream} block of klein-9B's width"
-        cases = block.cases(args.stream, args.tokens, DTYPES[args.dtype])
+        cases = block.cases(args.stream, args.tokens, DTYPES[args.dtype], args.few)
         facts = {"tokens": block.layout_of(args.tokens).length, "dtype": args.dtype}
         name = f"block-{args.stream}-{args.tokens}-{args.dtype}"
     wanted = {case.name for case in cases if args.only in case.name}

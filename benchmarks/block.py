@@ -1,7 +1,7 @@
 """One block of klein-9B's real width under every cut: 4096 wide, 32 heads of 128, MLP 12288.
 
 Random weights, a square picture edited with one of its own size: ``tokens`` of 8704 are 512 of text
-and two pictures of 4096. At full size a call takes a minute on a few cores and some 4 GB.
+and two pictures of 4096. At full size a call takes up to a minute on a few cores and some 4 GB.
 """
 
 from __future__ import annotations
@@ -60,8 +60,11 @@ def block_of(kind: str, dtype: torch.dtype, lengths: Sequence[int]) -> Callable[
     return run
 
 
-def cases(kind: str, tokens: int, dtype: torch.dtype) -> list[Case]:
-    """The block plain, under each cut with and without a mask, and without the reference."""
+def cases(kind: str, tokens: int, dtype: torch.dtype, few: bool = False) -> list[Case]:
+    """The block plain, under each cut with and without a mask, and without the reference.
+
+    With `few` what the goals name: the two whole cuts, and the mask of one of them.
+    """
     layout = layout_of(tokens)
     text, length, without = layout.text, layout.length, layout.without_refs().length
     block = block_of(kind, dtype, [length, without])
@@ -77,18 +80,15 @@ def cases(kind: str, tokens: int, dtype: torch.dtype) -> list[Case]:
         Case("block", lambda: block(length, text)),
         Case("block without reference", lambda: block(without, text), "block"),
     ]
-    for cut in CUTS:
+    for cut in CUTS[:2] if few else CUTS:
         routes = Routes(layout, [parse_edges(cut)])
         out += [
             Case(cut, partial(free, routes), "block", 1.0),
             # made at each call, as at each task: kept, four of them would fill the memory
-            Case(
-                f"{cut}, attention_kwargs",
-                partial(dense, routes),
-                "block",
-            ),
+            Case(f"{cut}, attention_kwargs", partial(dense, routes), "block"),
         ]
-    return out
+    skipped = ("block without reference", "ref->text, attention_kwargs") if few else ()
+    return [case for case in out if case.name not in skipped]
 
 
 def _additive(routes: Routes, dtype: torch.dtype) -> torch.Tensor:

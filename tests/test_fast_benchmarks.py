@@ -6,8 +6,9 @@ import sys
 import pytest
 import torch
 
+import fluxlens as fl
 from benchmarks import __main__ as command
-from benchmarks import block
+from benchmarks import block, compiled
 from benchmarks.measure import Case, measure, peak_bytes
 
 
@@ -56,6 +57,42 @@ def test_a_table_of_a_small_block(stream, monkeypatch, tmp_path, capsys):
     # the mask that we do without: every query against every key, as floats and as what is allowed
     assert peaks["ref->image, attention_kwargs"] - peaks["block"] >= 4 * 640 * 640
     assert peaks["ref->image"] - peaks["block"] < 4 * 640 * 640
+
+
+def test_few_cases_of_a_block_are_those_with_goals(monkeypatch):
+    for name, value in (("WIDTH", 64), ("HEADS", 2), ("HEAD", 32)):
+        monkeypatch.setattr(block, name, value)
+    few = [case.name for case in block.cases("single", 640, torch.float32, few=True)]
+    assert few == ["block", "ref->text", "ref->image", "ref->image, attention_kwargs"]
+
+
+def test_a_table_of_recipes(folders, monkeypatch, tmp_path, capsys):
+    """Every case is there to be chosen; of a few, what they take beside one another."""
+    argv = ["", "--rounds", "2", "--out", str(tmp_path), "--only", "captured before", "recipes"]
+    monkeypatch.setattr(sys, "argv", [*argv, "--model", str(folders["one-one"])])
+    command.main()
+    (path,) = tmp_path.glob("*.json")
+    assert path.with_suffix(".md").read_text() == capsys.readouterr().out
+    table = json.loads(path.read_text())
+    patch = "I2I patch, its source captured before"
+    told = {case["case"]: case["base"] for case in table["cases"]}
+    assert told == {"edit": "edit", patch: "edit", f"{patch}, begun in its target's edit": patch}
+    assert all(case["peak_bytes"] > 0 and case["seconds"] > 0 for case in table["cases"])
+
+
+def test_compiled_cases_stand_beside_plain_ones(folders, monkeypatch):
+    flux = fl.load(folders["one-one"])
+    asked = []
+    monkeypatch.setattr(compiled, "load", lambda model: asked.append(model) or flux)
+    monkeypatch.setattr(
+        flux.pipe.transformer, "compile_repeated_blocks", lambda: None, raising=False
+    )
+    cases = compiled.cases("some", 96)
+    assert asked == ["some", "some"]
+    assert [case.base for case in cases[1::2]] == [case.name for case in cases[::2]]
+    assert {case.name for case in cases} >= {"edit, compiled", "ref->image, compiled"}
+    for case in cases:
+        case.run()
 
 
 def test_a_missed_goal_is_said_to_be_missed():
