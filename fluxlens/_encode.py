@@ -8,7 +8,7 @@ stock pipeline computes and then throws away is not computed.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -33,7 +33,55 @@ def embed(flux: Flux, prompt: str, device: torch.device) -> Float[Tensor, "1 tok
         return used_layers(flux, prompt, device)
 
     path = flux.max_sequence_length, flux.text_layers
+    if flux.shelf is not None and not _listeners(flux.pipe.text_encoder):
+        if (prompt, path) not in flux.shelf:
+            flux.shelf[prompt, path] = make().to("cpu")
+        return flux.shelf[prompt, path].to(device)
     return _cached(flux, ("text", prompt, path, device), flux.pipe.text_encoder, make)
+
+
+class Shelf:
+    """A study's prompts in main memory, each encoded once, for as long as something needs it.
+
+    ```python
+    with Shelf(flux) as shelf:
+        …                                  # runs with some prompts
+        shelf.keep({"draw a mug"})         # all that is still to come
+    ```
+    The cache, which is on the model's device, holds some forty prompts at klein-9B's width. Once
+    all that is needed is here, the text encoder leaves the GPU until the shelf is closed. Its
+    weights are taken to stay as they are.
+    """
+
+    def __init__(self, flux: Flux) -> None:
+        self.flux = flux
+        self._left: torch.device | None = None  # where the text encoder was
+
+    def __enter__(self) -> Shelf:
+        self.flux.shelf = {}
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.flux.shelf = None
+        if self._left is not None:
+            self.flux.pipe.text_encoder.to(self._left)
+            self._left = None
+
+    def keep(self, prompts: Collection[str]) -> None:
+        """Forget all others."""
+        shelf = self.flux.shelf
+        assert shelf is not None
+        for key in [key for key in shelf if key[0] not in prompts]:
+            del shelf[key]
+        if prompts and {prompt for prompt, _ in shelf}.issuperset(prompts):
+            self._unload()
+
+    def _unload(self) -> None:
+        encoder: Any = self.flux.pipe.text_encoder
+        offloaded = getattr(encoder, "_hf_hook", None) is not None  # it comes and goes by itself
+        if self._left is None and not offloaded and encoder.device.type != "cpu":
+            self._left = encoder.device
+            encoder.to("cpu")
 
 
 def used_layers(flux: Flux, prompt: str, device: torch.device) -> Float[Tensor, "1 tokens width"]:
@@ -95,6 +143,7 @@ def _cached(flux: Flux, key: Any, module: torch.nn.Module, make: Callable[[], Te
         while len(flux.cache) >= 512 or _bytes(flux.cache) > 2**29:
             flux.cache.pop(next(iter(flux.cache)))
         flux.cache[key] = make()
+    flux.cache[key] = flux.cache.pop(key)  # the last to go
     return flux.cache[key]
 
 

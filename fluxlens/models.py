@@ -77,6 +77,7 @@ class Flux:
         self._name_blocks(pipe, binding)
         self.watch = Watch(self)
         self.cache: dict[Any, Any] = {}
+        self.shelf: dict[Any, Any] | None = None  # a study's prompts, see `_encode.Shelf`
         _checks.check_pipeline(self)
 
     def _name_blocks(self, pipe: Any, binding: dict[str, str] | None) -> None:

@@ -10,9 +10,11 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import tiny
+import torch
 from study_tools import SHAPE, all_levels, equal, files, levels, stamps
 
 import fluxlens as fl
+from fluxlens._encode import Shelf
 from fluxlens.study.cells import choose
 from fluxlens.study.paths import reference_path
 from fluxlens.study.pictures import Picture
@@ -192,8 +194,6 @@ def test_a_damaged_or_foreign_file_is_reported(small, tmp_path):
 
 
 def test_another_number_format_is_another_request(folder, small, tmp_path):
-    import torch
-
     plan = plan_of("mini", [Picture("generation", "clean-1-step", mini_tasks("color")[0])])
     run(small, plan, tmp_path, QUIET)
     with pytest.raises(OtherPicturesError, match="dtype 'float32', now 'bfloat16'"):
@@ -287,6 +287,50 @@ def test_prompts_and_references_are_encoded_once(folder, tmp_path, monkeypatch):
         "encode_prompt": len(plan.prompts),
         "prepare_image_latents": len(plan.references),
     }
+
+
+@pytest.mark.parametrize("tokens", [1, 8704])
+def test_a_prompt_is_encoded_once_whatever_the_cache_holds(folder, tmp_path, monkeypatch, tokens):
+    """Families and sizes lie between its batches, and the empty prompt is everywhere."""
+    flux = fl.load(folder)
+    told: Counter[str] = Counter()
+    encode = flux.pipe.encode_prompt
+
+    def counted(prompt, **kwargs):
+        told[prompt] += 1
+        return encode(prompt=prompt, **kwargs)
+
+    class Forgetful(dict):
+        def __setitem__(self, key, value):
+            self.clear()
+            super().__setitem__(key, value)
+
+    flux.cache = Forgetful()
+    monkeypatch.setattr(flux.pipe, "encode_prompt", counted)
+    some = [mini_tasks(family)[0] for family in ("color", "style", "people")]
+    some += [replace(some[0], task_id=f"{n}", family="add", noise_seed=n) for n in range(2)]
+    pictures = [Picture("generation", f"{v}-1-step", t) for t in some for v in ("clean", "empty")]
+    plan = plan_of("mini", [*pictures, Picture("color_lens", "all", some[2])])
+    run(flux, plan, tmp_path, replace(QUIET, tokens=tokens))
+    assert told == dict.fromkeys(plan.prompts, 1)
+    assert len(plan.prompts) == 4
+    assert flux.shelf is None
+
+
+def test_a_text_encoder_that_is_no_longer_needed_leaves_the_gpu(folder, monkeypatch):
+    flux = fl.load(folder)
+    moved = []
+    monkeypatch.setattr(type(flux.pipe.text_encoder), "device", torch.device("cuda:1"))
+    monkeypatch.setattr(flux.pipe.text_encoder, "to", moved.append)
+    with Shelf(flux) as shelf:
+        flux.shelf.update({("one", ()): torch.zeros(1), ("two", ()): torch.zeros(1)})
+        shelf.keep({"one", "three"})
+        assert {prompt for prompt, _ in flux.shelf} == {"one"}
+        assert moved == []
+        shelf.keep({"one"})
+        shelf.keep({"one"})
+        assert moved == ["cpu"]
+    assert moved == ["cpu", torch.device("cuda:1")]
 
 
 def test_sweeps_share_one_source_run(small, tmp_path, forwards):

@@ -58,6 +58,11 @@ class Batch:
         return _references(picture for unit in self.units for picture in unit.pictures)
 
     @cached_property
+    def prompts(self) -> frozenset[str]:
+        """Each distinct prompt of its runs."""
+        return _prompts(picture for unit in self.units for picture in unit.pictures)
+
+    @cached_property
     def visits(self) -> list[Picture]:
         """Patches, one a target and block, whose target's edit is not among this batch's runs."""
         return _visits(self.units)
@@ -107,9 +112,7 @@ class Plan:
     @cached_property
     def prompts(self) -> tuple[str, ...]:
         """Each distinct prompt that is encoded, the empty one included."""
-        empty = any(not p.edits and not p.variant.startswith("clean") for p in self)
-        told = {unit.task.instruction for unit in self.units} | ({""} if empty else set())
-        return tuple(sorted(told))
+        return tuple(sorted(_prompts(self)))
 
     def counts(self) -> dict[str, tuple[int, int]]:
         """Recipe → (pictures, forwards); ``capture`` are source runs that make no picture."""
@@ -183,6 +186,17 @@ def _visits(units: Sequence[Unit]) -> list[Picture]:
     patches = [p for unit in units for p in unit.pictures if p.recipe == "i2i_patch"]
     found = {(p.task.task_id, p.block): p for p in patches if p.task.task_id not in own}
     return list(found.values())
+
+
+def _prompts(pictures: Iterable[Picture]) -> frozenset[str]:
+    found: set[str] = set()
+    for picture in pictures:
+        told = picture.edits or picture.variant.startswith("clean")
+        if not told:
+            found.add("")
+        if told or picture.recipe != "generation":  # a lens has an edit behind it
+            found |= {t.instruction for t in (picture.origin, picture.task, *picture.others)}
+    return frozenset(found)
 
 
 def _references(pictures: Iterable[Picture]) -> dict[Reference, Task]:

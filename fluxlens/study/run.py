@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from fluxlens._encode import Shelf
 from fluxlens.study.make import Made, Maker
 from fluxlens.study.manifest import Manifest
 from fluxlens.study.memory import agreed_tokens, found_tokens
@@ -97,6 +98,11 @@ class Work:
     def next(self) -> Batch | None:
         return self.todo.popleft() if self.todo and not self.stopped else None
 
+    @property
+    def prompts(self) -> frozenset[str]:
+        """Those of what is still to do."""
+        return frozenset().union(*(batch.prompts for batch in self.todo))
+
     def done(self) -> None:
         self._in_a_row = 0
 
@@ -126,14 +132,16 @@ def run(
 
     def work_off(work: Work) -> None:
         maker = Maker(flux, store, references, settings.remake)
-        while batch := work.next():
-            try:
-                for made in maker.make(batch):
-                    work.report(made)
-            except Exception as error:
-                work.failed(batch, f"{type(error).__name__}: {error}")
-            else:
-                work.done()
+        with Shelf(flux) as shelf:
+            while batch := work.next():
+                try:
+                    for made in maker.make(batch):
+                        work.report(made)
+                except Exception as error:
+                    work.failed(batch, f"{type(error).__name__}: {error}")
+                else:
+                    work.done()
+                shelf.keep(work.prompts)
 
     def find() -> int:
         return found_tokens(flux)

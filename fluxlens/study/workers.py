@@ -16,6 +16,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from fluxlens._encode import Shelf
 from fluxlens.study.make import Made, Maker
 from fluxlens.study.memory import found_tokens
 from fluxlens.study.paths import model_folder
@@ -54,12 +55,16 @@ class Worker:
         self.store = Store(model_folder(self.results, flux.name))
         references = References(self.settings.assets)
         self.maker = Maker(flux, self.store, references, self.settings.remake)
+        self.shelf = Shelf(flux).__enter__()  # as long as the process
         return flux.record(), facts_of(flux)
 
-    def make(self, batch: Batch) -> list[Made]:
+    def make(self, batch: Batch, later: frozenset[str]) -> list[Made]:
+        """Make a batch; `later` are the prompts of those that nobody has begun."""
         if not hasattr(self, "maker"):
             self.load()
-        return list(self.maker.make(batch))
+        made = list(self.maker.make(batch))
+        self.shelf.keep(later)
+        return made
 
     def find_tokens(self) -> int:
         """What fits into this worker's memory; all are taken to have as much."""
@@ -136,7 +141,7 @@ class _Team:
         while True:
             while self.idle and (batch := work.next()):
                 worker = self.idle.pop()
-                self.running[worker.make.remote(batch)] = worker, batch
+                self.running[worker.make.remote(batch, work.prompts)] = worker, batch
             if not self.running:
                 break
             self._collect(work)
