@@ -118,7 +118,8 @@ def found(names: Sequence[str], verdicts: Mapping[str, Verdicts]) -> str:
             share = 100 * plan.released / plan.n
             said.append(f"its authors' files, klein-9B: {share:.1f} %, n = {plan.n}")
         what = f"{called(plan.tables[0], plan.row, plan.column)} ({_outcome(plan)})"
-        out.append(fill(f"{what}: {'; '.join(said)}.", 76, subsequent_indent="    "))
+        words = f"{what}: {'; '.join(said)}.".replace(" %", "\xa0%").replace(" = ", "\xa0=\xa0")
+        out.append(fill(words, 76, subsequent_indent="    ").replace("\xa0", " "))
     return "\n".join(out)
 
 
