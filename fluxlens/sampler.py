@@ -152,8 +152,8 @@ def sample(
     try:
         for members, layout in zip(batches, layouts, strict=True):
             run = {"rows": tuple(members), "total": len(rows), "steps": steps, "blocks": reached}
-            text, image = layout.text, layout.image[0] * layout.image[1]
-            unread = nullcontext() if whole else image_only(flux, text, image)
+            tokens = layout.text, layout.image[0] * layout.image[1]
+            unread = nullcontext() if whole else image_only(flux, *tokens)
             with flux.watch.batch(layout, **run), unread:
                 latents = _denoise(flux, [rows[n] for n in members], steps, stop_after)
             if stop_after is None:
