@@ -5,6 +5,7 @@ import pytest
 from fluxlens._read_verdicts import NULL, Verdict
 from fluxlens.claims import _predictions
 from fluxlens.paper import load_paper
+from fluxlens.study import entities, open_study
 from fluxlens.study.asked import named
 from fluxlens.wiring import INSTRUMENTS, Reading, confusion, readings
 
@@ -26,7 +27,7 @@ def verdicts_of(name, share, null=0.0):
     return {name: some(share), judge + NULL: some(null)}
 
 
-def one(rows, family, recipe, variant):
+def row_of(rows, family, recipe, variant):
     (row,) = [r for r in rows if (r.family, r.recipe, r.variant) == (family, recipe, variant)]
     return row
 
@@ -47,7 +48,7 @@ def one(rows, family, recipe, variant):
 )
 def test_how_a_rate_reads(share, null, said):
     verdicts = verdicts_of("ko_color_ref_to_image", share, null)
-    row = one(readings("bound", verdicts), "color", "attention_knockout", "ref->image")
+    row = row_of(readings("bound", verdicts), "color", "attention_knockout", "ref->image")
     assert (row.said, row.n, row.expected) == (said, 20, "no")
     assert row.right == (said == "no")
     assert row.interval[0] <= row.rate <= row.interval[1]
@@ -84,7 +85,7 @@ def test_what_is_kept_is_read_against_nothing():
 def test_a_placebo_is_read_against_the_patch_where_nothing_was_done():
     name = named("color", "placebo", "noise-pad").name
     rows = readings("bound", verdicts_of(name, 0.5, null=0.45), ["placebo"])
-    assert one(rows, "color", "placebo", "noise-pad").said == "no"
+    assert row_of(rows, "color", "placebo", "noise-pad").said == "no"
 
 
 def test_the_confusion_counts_rows_not_tasks():
@@ -114,3 +115,27 @@ def test_open_predictions_count_for_neither():
 
 def test_the_rule_is_the_file_s():
     assert set(_predictions()["reading"]) == {"most", "room"}
+
+
+# --- with a limit --------------------------------------------------------------------------------
+
+
+def test_a_limit_takes_the_first_of_a_control_s_own_sample(tmp_path):
+    """Its tasks are others than the first of the list, and so are those of its null."""
+    judge = "ko_color_ref_to_text"
+    one = named("color", "attention_knockout", "image->ref")
+    sample = [entity.id for entity in one.need.entities("mini")]
+    listed = [entity.id for entity in entities("mini", "color", "attention_knockout")]
+    folder = tmp_path / "mini" / "verdicts" / "oracle"
+    folder.mkdir(parents=True)
+    for name, found in ((one.name, sample), (judge, listed), (judge + NULL, listed)):
+        lines = [f"{entity},0,,oracle,0,0" for entity in found]
+        head = "entity_id,pass,reason,model,input_tokens,output_tokens"
+        (folder / f"{name}.csv").write_text("\n".join([head, *lines]) + "\n")
+    verdicts = open_study("mini", results=tmp_path, limit=3).verdicts
+    assert list(verdicts[one.name]) == sample[:3]
+    assert list(verdicts[judge]) == listed[:3]
+    assert set(verdicts[judge + NULL]) == {*sample[:3], *listed[:3]}
+    rows = readings("bound", verdicts, ["edge"])
+    (row,) = [r for r in rows if (r.family, r.variant) == ("color", "image->ref")]
+    assert (row.n, row.said) == (3, "no")

@@ -21,8 +21,10 @@ from typing import TYPE_CHECKING
 from PIL import Image
 
 from fluxlens import _folder, load
-from fluxlens._read_verdicts import Verdict, Verdicts, place, read_verdicts
+from fluxlens._read_verdicts import NULL, Verdict, Verdicts, place, read_verdicts
 from fluxlens.paper import load_paper
+from fluxlens.study.asked import asked
+from fluxlens.study.controls import sampled
 from fluxlens.study.paths import Entity, entities, model_folder
 from fluxlens.study.pictures import Picture
 from fluxlens.study.plan import plan_of
@@ -74,11 +76,17 @@ class Study:
 
     def entities(self, family: str, recipe: str = "edit") -> list[Entity]:
         """The tasks of a family, or its pairs for ``i2i_patch``, whose references are here."""
+        return self._here(family, recipe)[: self.limit]
+
+    def sample(self, family: str, recipe: str, count: int) -> list[Entity]:
+        """Those of which the study has controls: ``study.sample("color", "placebo", PLACEBOS)``."""
+        return sampled(self._here(family, recipe), count)[: self.limit]
+
+    def _here(self, family: str, recipe: str) -> list[Entity]:
         found = self._listed(family, recipe)
         tasks = [t for entity in found for t in (entity.task, entity.source) if t]
         there = {task.task_id for task in available(tasks, self.assets)}
-        found = [e for e in found if {e.task.task_id, (e.source or e.task).task_id} <= there]
-        return found[: self.limit]
+        return [e for e in found if {e.task.task_id, (e.source or e.task).task_id} <= there]
 
     def examples(self, family: str, recipe: str = "edit", count: int = 2) -> list[Entity]:
         """``study.examples("style", count=3)``: what a figure shows, chosen before any result.
@@ -119,10 +127,17 @@ class Study:
         if self.limit is None or (question := name.partition("__")[0]) not in judges:
             return found
         cell = next(cell for cell in load_paper().cells if cell.judge == question)
-        listed = [entity.id for entity in self._listed(cell.family, cell.recipe)]
+        listed = self._listed(cell.family, cell.recipe)
+        drawn = sampled(listed, len(listed))[: self.limit]  # as a control's sample begins
+        control = asked().get(name)
+        if control is not None and control.need.sample is not None:
+            listed = drawn
+        first = [entity.id for entity in listed[: self.limit]]
+        if name.endswith(NULL):  # with which controls are compared too
+            first += [entity.id for entity in drawn]
         # without the list, the first that were judged
-        first = (listed or list(found))[: self.limit]
-        return {entity: found[entity] for entity in first if entity in found}
+        first = first or list(found)[: self.limit]
+        return {entity: found[entity] for entity in dict.fromkeys(first) if entity in found}
 
     @property
     def missing(self) -> tuple[str, ...]:
