@@ -202,8 +202,10 @@ def sweep(
             spread = 100 * np.clip([share - low, high - share], 0, None)
         # a little apart, so that no interval hides another
         at = np.arange(len(labels)) + 0.1 * (i - (len(lines) - 1) / 2)
-        look = {"color": PALETTE[i % len(PALETTE)], "marker": "os^D"[i % 4], "linestyle": "-"}
-        axes.errorbar(at, 100 * share, yerr=spread, label=name, capsize=2, markersize=5, **look)
+        color, shape = PALETTE[i % len(PALETTE)], "os^D"[i % 4]
+        axes.errorbar(
+            at, 100 * share, yerr=spread, label=name, color=color, marker=shape, capsize=2
+        )
     every = 1 if len(labels) <= 16 else 4
     axes.set_xticks(range(0, len(labels), every), labels[::every], rotation=45, ha="right")
     axes.set(ylabel=y, ylim=(-4, 104))
