@@ -1,10 +1,12 @@
-"""Two workers against one: the same pixels, and the ratio of their times on this machine.
+"""Two workers against one: their pixels, and the ratio of their times on this machine.
 
 ```sh
 python tests/study_workers.py --model mini --family color --limit 40
 ```
 Times are of the whole command, Ray's start and the loading of the model included, and by the clock:
-they say something where nothing else runs.
+they say something where nothing else runs. On a CPU one worker has all threads and two have half of
+them each, and a sum over other threads is rounded otherwise: a value of a picture may differ by one
+of 255 levels, and by no more.
 """
 
 from __future__ import annotations
@@ -15,7 +17,8 @@ import tempfile
 import time
 from pathlib import Path
 
-from study_tools import all_levels, equal
+import numpy as np
+from study_tools import all_levels
 
 from fluxlens.study.cells import choose
 from fluxlens.study.plan import make_plan
@@ -24,7 +27,7 @@ from fluxlens.study.workers import run_with_workers
 
 
 def measure(model: str, families: list[str], limit: int, work: Path) -> bool:
-    """Run the same plan with one worker and with two; True if their pixels are the same."""
+    """Run the same plan with one worker and with two; True if they made the same to rounding."""
     plan = make_plan("mini", choose(families=families), limit=limit)
     seconds, made = {}, {}
     for workers in (1, 2):
@@ -36,9 +39,15 @@ def measure(model: str, families: list[str], limit: int, work: Path) -> bool:
         print(f"{workers} workers: {summary.made} pictures in {seconds[workers]:.1f} s", flush=True)
         for failure in summary.failures:
             print(f"  {failure.batch}: {failure.error}")
-    same = bool(made[1]) and equal(made[1], made[2])
-    print(f"{seconds[1] / seconds[2]:.2f} times as fast, pixels {'the same' if same else 'DIFFER'}")
-    return same
+    if made[1].keys() != made[2].keys() or not made[1]:
+        print("they did not make the same pictures")
+        return False
+    apart = [int(np.abs(made[1][name] - made[2][name]).max()) for name in made[1]]
+    print(
+        f"{seconds[1] / seconds[2]:.2f} times as fast; {sum(map(bool, apart))} of {len(apart)} "
+        f"pictures differ, by at most {max(apart)} of 255 levels"
+    )
+    return max(apart) <= 1
 
 
 def main() -> int:
