@@ -85,7 +85,7 @@ lint: env ## ruff and mypy
 	@$(BIN)/mypy
 
 # One thread per worker: two workers that each want every core only wait for one another.
-test: export OMP_NUM_THREADS ?= 1
+book notebooks test: export OMP_NUM_THREADS ?= 1
 test: export MPLBACKEND ?= agg
 test: lint ## lint, then pytest, then compare every committed output with what the code prints now
 	@echo "==> pytest"
