@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import json
+from contextlib import nullcontext
+from dataclasses import replace
 
 import pytest
+import tiny
 import torch
+from conftest import picture
 from diffusers import AutoencoderKLFlux2, Flux2Transformer2DModel
 from helpers import PROMPT
 from torch.nn.attention import SDPBackend, sdpa_kernel
@@ -15,6 +19,7 @@ from transformers import Qwen3Config, Qwen3ForCausalLM
 import fluxlens as fl
 from fluxlens._folder import HUB_NAMES
 from fluxlens._starts import Starts
+from fluxlens._unread import image_only
 from fluxlens.layout import text_tokens
 from fluxlens.mini import architecture
 from fluxlens.sampler import rows_of, sample
@@ -124,6 +129,43 @@ def test_klein_on_the_meta_device_is_what_the_counter_counts(name, tokens):
     assert cost.forward(tokens).total == forward(transformer, tokens)
     weights = sum(p.numel() for p in transformer.parameters())
     assert 0 <= weights - cost.parameters < 1e-4 * weights  # the norms'
+
+
+@pytest.mark.parametrize("name", ["klein-9b", "klein-4b"])
+@pytest.mark.parametrize("cut", [None, "ref->image", "ref->text[padding]"])
+def test_a_study_s_forward_of_klein_on_the_meta_device(name, cut):
+    """The last block for the image alone, and a knockout without a mask, as they really run."""
+    config = configurations()[name]["transformer"]
+    pipe = tiny.build(tiny.Shape(latents=config["in_channels"] // 4))
+    pipe.transformer = stock(config)
+    layers = (1,) * (
+        config["joint_attention_dim"] // tiny.Shape().text_width
+    )  # as many as it reads
+    flux = fl.Flux(pipe, max_sequence_length=512, text_layers=layers, default_size=1024)
+    layout = flux.layout(PROMPT, picture(1024, 1024), 1024, 1024)
+    tokens = replace(EDIT, content=len(layout.positions("text[content]")))
+    assert (layout.text, layout.length) == (tokens.text, tokens.length)
+
+    def run():
+        knockout = flux.knockout(cut) if cut else nullcontext()
+        batch = flux.watch.batch(layout, rows=(0,), total=1, steps=1)
+        with knockout, batch, image_only(flux, tokens.text, tokens.image):
+            made = pipe.transformer(
+                hidden_states=torch.empty(1, 8192, config["in_channels"], device="meta"),
+                encoder_hidden_states=torch.empty(
+                    1, 512, config["joint_attention_dim"], device="meta"
+                ),
+                timestep=torch.empty(1, device="meta"),
+                img_ids=torch.zeros(8192, 4),
+                txt_ids=torch.zeros(512, 4),
+                guidance=None,
+            )
+        assert made.sample.shape == (1, 4096, config["in_channels"])
+
+    expected = model_shape(name).transformer.forward(tokens, cut=(cut,) if cut else (), whole=False)
+    with torch.no_grad(), FlopCounterMode(display=False) as counter:
+        run()
+    assert counter.get_total_flops() == expected.total
 
 
 def test_minis_own_parts_are_what_the_counter_counts():
