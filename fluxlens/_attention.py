@@ -10,6 +10,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -64,12 +66,20 @@ class Routes:
         start = self.layout.span(self.only)[0] if self.only and alone else 0
         where = query.device, start
         if where not in self._places:
-            self._places[where] = self._groups(query.device, start)
+            self._places[where] = _places(self._told(), self.cuts, self.only, *where)
         zeros = self.only is not None and not alone
         out = query.new_zeros(query.shape) if zeros else query.new_empty(query.shape)
         for at, read in self._places[where]:
             out[at] = attention(query[at], key[read], value[read], **kwargs)
         return out
+
+    def _told(self) -> Layout:
+        """The layout, without the prompts where nobody asks where their words stand."""
+        edges = {region for row in self.cuts for edge in row for region in edge}
+        parts = any(
+            region.kind == "text" and region.part for region in (*edges, self.only) if region
+        )
+        return self.layout if parts else replace(self.layout, texts=None)
 
     def _kind(self, row: int) -> Any:
         """Rows of one kind have the same cuts at the same positions."""
@@ -125,6 +135,18 @@ class Routes:
                 queries = torch.stack(filled)
             out.append((_place(rows, queries, device), _place(rows, readable, device)))
         return out
+
+
+@lru_cache(maxsize=64)
+def _places(
+    layout: Layout,
+    cuts: tuple[tuple[Edge, ...], ...],
+    only: Region | None,
+    device: torch.device,
+    start: int,
+) -> list[tuple[Place, Place]]:
+    """`Routes._groups`, found once for all runs of a kind."""
+    return Routes(layout, cuts, only)._groups(device, start)
 
 
 def _place(rows: list[int], positions: Int[Tensor, "*rows tokens"], device: Any) -> Place:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from unittest.mock import patch
 
 import pytest
 import torch
@@ -10,7 +11,7 @@ from study_tools import all_levels, equal
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
-from fluxlens._encode import embed
+from fluxlens import _encode
 from fluxlens.study.cells import choose
 from fluxlens.study.costs import Costs, transformer_flops
 from fluxlens.study.pictures import Picture
@@ -27,12 +28,13 @@ CELLS = ["i2i_unc_color_text_lens", "i2i2i_color*", "ko_color_ref_to_image", "ko
 
 def counted(flux, plan, root, settings=ONE_ROW):
     """A study's summary, and the transformer's operations in it."""
-    # the counter takes what follows a forward that was stopped for a part of it
+    # the counter takes what follows a forward that was stopped for a part of it: so what a
+    # prompt is to the transformer is known before
     with torch.no_grad():
-        for prompt in plan.prompts:
-            embed(flux, prompt, flux.device)
+        ready = {p: _encode.used_layers(flux, p, flux.device) for p in plan.prompts}
     counter = FlopCounterMode(display=False)
-    with sdpa_kernel(SDPBackend.MATH), counter:
+    known = patch.object(_encode, "used_layers", lambda flux, prompt, device: ready[prompt])
+    with known, sdpa_kernel(SDPBackend.MATH), counter:
         summary = run(flux, plan, root, settings)
     return summary, sum(counter.get_flop_counts()["Flux2Transformer2DModel"].values())
 

@@ -107,11 +107,11 @@ class Costs:
 
 def transformer_flops(plan: Plan, sizes: Sizes, costs: Costs) -> dict[str, float]:
     """Recipe → operations of its own runs; ``capture`` are source runs that make no picture."""
-    own: dict[tuple[str, str, Mix], list[Picture]] = {}
+    own: dict[tuple[str, str, str | None, Mix], list[Picture]] = {}
     stopped: Counter[tuple[int, str, Mix]] = Counter()
     for unit in plan.units:
         for picture in unit.pictures:
-            key = picture.recipe, picture.variant, sizes.of(picture.task)
+            key = picture.recipe, picture.variant, picture.depth, sizes.of(picture.task)
             own.setdefault(key, []).append(picture)
         run = unit.source_run
         if run is not None and run.stops:
@@ -123,7 +123,7 @@ def transformer_flops(plan: Plan, sizes: Sizes, costs: Costs) -> dict[str, float
         for picture in plan.visits:
             stopped[1, costs.block(picture), sizes.of(picture.task)] += 1
     out: defaultdict[str, float] = defaultdict(float)
-    for (recipe, _, mix), pictures in own.items():
+    for (recipe, _, _, mix), pictures in own.items():
         out[recipe] += len(pictures) * mix.mean(partial(costs.own, pictures[0]))
     for (steps, block, mix), count in stopped.items():
         out["capture"] += count * mix.mean(partial(costs.capture, steps, block))
