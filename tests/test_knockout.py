@@ -8,7 +8,7 @@ from conftest import picture
 from helpers import PROMPT, close, final, same, states, stock
 
 import fluxlens as fl
-from fluxlens._attention import Routes
+from fluxlens._attention import Routes, _places
 from fluxlens.knockout import merge
 
 EDGES = [
@@ -156,17 +156,30 @@ def test_a_token_with_nothing_to_read_is_refused(flux, red):
         merge(torch.full((1, 1, 2, 2), float("-inf")), torch.ones(1, 1, 2, 2, dtype=bool), 1)
 
 
-@pytest.mark.parametrize(("attention", "work"), [("mask", "dense"), ("auto", "_groups")])
-def test_cuts_are_prepared_once_a_layout(flux, red, blue, monkeypatch, attention, work):
-    done = []
-    make = getattr(Routes, work)
-    monkeypatch.setattr(Routes, work, lambda *a: done.append(1) or make(*a))
-    with flux.knockout("ref->text", attention=attention, blocks="double.*"):
+def test_a_mask_is_made_once_a_layout(flux, red, blue, monkeypatch):
+    done, make = [], Routes.dense
+    monkeypatch.setattr(Routes, "dense", lambda *a: done.append(1) or make(*a))
+    with flux.knockout("ref->text", attention="mask", blocks="double.*"):
         flux.edit(PROMPT, red, steps=2)
         flux.edit(PROMPT, blue, seed=4, steps=1)
         assert len(done) == 1
         flux.edit("draw a hat", blue, seed=4, steps=1)
     assert len(done) == 2
+
+
+def test_groups_are_found_once_a_kind_of_layout(flux, red, blue, monkeypatch):
+    """Prompts are told apart only where a cut asks for their words."""
+    done, make = [], Routes._groups
+    monkeypatch.setattr(Routes, "_groups", lambda *a: done.append(1) or make(*a))
+    _places.cache_clear()
+    for cut, found in (("ref->text", (1, 1)), ("ref->text[content]", (2, 3))):
+        with flux.knockout(cut, blocks="double.*"):
+            flux.edit(PROMPT, red, steps=2)
+        with flux.knockout(cut, blocks="double.*"):
+            flux.edit(PROMPT, blue, seed=4, steps=1)
+            assert len(done) == found[0]
+            flux.edit("draw a hat with a feather", blue, seed=4, steps=1)
+        assert len(done) == found[1]
 
 
 def test_no_edge_can_leave_a_query_blind():
