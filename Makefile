@@ -101,6 +101,7 @@ endif
 bench: env ## time every recipe beside a plain edit, and a block of klein-9B's width: wants an idle machine
 	@echo "==> recipes"
 	@$(BIN)/python -m benchmarks recipes --model $(MODEL)
+	@$(BIN)/python -m benchmarks compiled --model $(MODEL)
 	@echo "==> a block of klein-9B's width (about an hour on a few cores)"
 	@$(BIN)/python -m benchmarks --rounds 3 block
 
