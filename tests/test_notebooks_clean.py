@@ -178,7 +178,8 @@ def test_a_parameter_that_no_notebook_has_is_an_error(
     path = page(tmp_path, "model = 'mini'", "print(model)")
     assert not notebooks.execute([path], tmp_path / "out", {"modle": "mini"})
     assert (
-        "no notebook has a parameter modle; it is one of bound, contrast, direct, judge" in capsys.readouterr().out
+        "no notebook has a parameter modle; it is one of bound, contrast, direct, judge"
+        in capsys.readouterr().out
     )
     assert not (tmp_path / "out").exists()
 
