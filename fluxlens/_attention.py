@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 Edge = tuple[Region, Region]  # (source of the information, its reader)
 Heads = Float[Tensor, "rows tokens heads width"]
 Place = tuple[slice | Tensor, slice | Tensor]  # rows and positions, as they index a tensor
+_ALL = slice(None)
 
 
 class Routes:
@@ -39,7 +40,7 @@ class Routes:
         self, layout: Layout, cuts: Sequence[tuple[Edge, ...]], only: Region | None = None
     ) -> None:
         self.layout, self.cuts, self.only = layout, tuple(cuts), only
-        self._places: dict[Any, list[tuple[Place, Place]]] = {}
+        self._places: dict[Any, tuple[list[tuple[Place, Place]], int]] = {}
 
     def cut(self, edges: tuple[Edge, ...], rows: Sequence[int]) -> Routes:
         """The same with `edges` closed too, in `rows`."""
@@ -67,10 +68,17 @@ class Routes:
         where = query.device, start
         if where not in self._places:
             self._places[where] = _places(self._told(), self.cuts, self.only, *where)
+        groups, joined = self._places[where]
+        results = (
+            attention(_take(query, at), _take(key, read), _take(value, read), **kwargs)
+            for at, read in groups
+        )
+        if joined == query.shape[1]:
+            return torch.cat(list(results), dim=1)
         zeros = self.only is not None and not alone
         out = query.new_zeros(query.shape) if zeros else query.new_empty(query.shape)
-        for at, read in self._places[where]:
-            out[at] = attention(query[at], key[read], value[read], **kwargs)
+        for (at, _), result in zip(groups, results, strict=True):
+            out[at] = result
         return out
 
     def _told(self) -> Layout:
@@ -133,7 +141,8 @@ class Routes:
                 longest = max(map(len, lists))
                 filled = [torch.cat([p, p[-1:].expand(longest - len(p))]) for p in lists]
                 queries = torch.stack(filled)
-            out.append((_place(rows, queries, device), _place(rows, readable, device)))
+            of = len(self.cuts)
+            out.append((_place(rows, queries, device, of), _place(rows, readable, device, of)))
         return out
 
 
@@ -144,14 +153,35 @@ def _places(
     only: Region | None,
     device: torch.device,
     start: int,
-) -> list[tuple[Place, Place]]:
-    """`Routes._groups`, found once for all runs of a kind."""
-    return Routes(layout, cuts, only)._groups(device, start)
+) -> tuple[list[tuple[Place, Place]], int]:
+    """`Routes._groups`, found once for all runs of a kind, and up to where they follow in a row.
+
+    Results of groups that follow one another from position 0 on, in every row of the batch, need
+    only be joined: that length is 0 where they must be written place by place.
+    """
+    groups, end = Routes(layout, cuts, only)._groups(device, start), 0
+    if all(at[0] is _ALL and isinstance(at[1], slice) for at, _ in groups):
+        groups.sort(key=lambda group: group[0][1].start)
+        for (_, along), _ in groups:
+            end = along.stop if along.start == end else -1
+    return groups, max(end, 0)
 
 
-def _place(rows: list[int], positions: Int[Tensor, "*rows tokens"], device: Any) -> Place:
-    """Slices where they do, indices (and so a copy) where the positions are scattered."""
-    across = _span(torch.tensor(rows))
+def _take(heads: Heads, place: Place) -> Heads:
+    """``heads[place]``, at less cost where all rows are meant: small models wait for each call."""
+    rows, along = place
+    if rows is not _ALL or isinstance(along, Tensor):
+        return heads[place]
+    length = along.stop - along.start
+    return heads if length == heads.shape[1] else heads.narrow(1, along.start, length)
+
+
+def _place(rows: list[int], positions: Int[Tensor, "*rows tokens"], device: Any, of: int) -> Place:
+    """Slices where they do, indices (and so a copy) where the positions are scattered.
+
+    `rows` of a batch of `of`.
+    """
+    across = _ALL if len(rows) == of else _span(torch.tensor(rows))
     along = _span(positions) if positions.ndim == 1 else positions
     if isinstance(along, Tensor):
         along = along.to(device)

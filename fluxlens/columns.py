@@ -21,7 +21,7 @@ __all__ = ["Column", "columns"]
 
 NARROW, WIDE = 5.5, 11  # rem: three columns on a phone; no picture is blown up beyond reason
 SIDE = 208  # pixels along the longer side of a stored picture: many stand on a page
-TITLE = "font-weight:600;min-height:5.4em;display:flex;align-items:end;justify-content:center"
+TITLE = "font-weight:600;align-self:end;text-align:center"
 
 
 @dataclass(frozen=True)
@@ -57,8 +57,10 @@ def columns(shown: Sequence[Column], caption: str = "") -> Html:
             cells.append(
                 f"<div>{img(embed(image, SIDE), f'{column.title}; {said}', style)}{below}</div>"
             )
-        title = f'<div style="{TITLE}"><span>{escape(column.title)}</span></div>'
-        body.append(f'<div style="display:grid;gap:0.75rem">{title}{"".join(cells)}</div>')
+        title = f'<div style="{TITLE}">{escape(column.title)}</div>'
+        # a column takes the rows of its neighbours, so titles and pictures stand side by side
+        rows = f"display:grid;grid-row:span {1 + len(cells)};grid-template-rows:subgrid"
+        body.append(f'<div style="{rows}">{title}{"".join(cells)}</div>')
     tracks = f"repeat(auto-fill,minmax({NARROW}rem,1fr))"
     style = f"display:grid;gap:0.75rem;align-items:start;grid-template-columns:{tracks};"
     style += f"max-width:{WIDE * len(shown)}rem"

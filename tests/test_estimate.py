@@ -6,15 +6,18 @@ import doctest
 import importlib
 import json
 from functools import cache
+from pathlib import Path
 
 import pytest
 
 from fluxlens import cli
 from fluxlens.judge.prices import load_prices
+from fluxlens.study.asked import asked
 from fluxlens.study.cells import choose
 from fluxlens.study.costs import Costs, transformer_flops
 from fluxlens.study.estimate import gpus, make_estimate
 from fluxlens.study.flops import Flops
+from fluxlens.study.judging import judging
 from fluxlens.study.plan import make_plan
 from fluxlens.study.shapes import configurations, model_shape
 from fluxlens.study.sizes import FILE, Size, Sizes, patches, table
@@ -116,6 +119,15 @@ def test_judging_takes_the_published_calls_tokens_and_dollars():
     assert {line.recipe: line.bill.calls for line in whole().lines if line.bill.calls} == {
         "t2i_lens": 2955, "color_lens": 320, "i2i_patch": 4044, "attention_knockout": 3440,
     }  # fmt: skip
+
+
+def test_extras_and_null_controls_are_priced_as_they_are_judged():
+    plan = make_plan("mini", choose(extras=["variants", "controls", "nulls"]))
+    price, sizes = load_prices().of("claude-opus-4-7"), Sizes("mini")
+    bills = judging(plan, sizes, price, nulls=True).values()
+    extras = sum(len(one.items(Path(), "mini")) for one in asked().values())
+    assert extras > 0
+    assert sum(bill.calls for bill in bills) == 2 * 10759 + extras
 
 
 def test_a_cache_saves_nothing_where_a_question_stands_alone():

@@ -100,6 +100,7 @@ def _estimate(args: argparse.Namespace) -> None:
         Sizes(world, assets, standing_in=standing_in),
         tflops=SUSTAINED * gpu.tflops if args.tflops is None else args.tflops,
         price=price,
+        nulls=not {"nulls", "all"}.isdisjoint(args.extras),
     )
     facts: dict[str, Any] = {
         "gpu": gpu.name,

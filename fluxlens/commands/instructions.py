@@ -3,18 +3,20 @@
 ```sh
 fluxlens instructions --world mini
 fluxlens instructions --world paper --family scenes --limit 5 --budget 1
+fluxlens instructions --world paper --lay-out my-tasks
 ```
 """
 
 from __future__ import annotations
 
 import argparse
-import signal
-import sys
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from fluxlens.commands.judge import PAPERS_JUDGE
+from fluxlens.commands.claude import PAPERS_JUDGE, add_claude, asking, stoppable
+
+if TYPE_CHECKING:
+    from fluxlens.judge.writer import ClaudeWriter
 
 __all__ = ["register"]
 
@@ -33,7 +35,9 @@ def _instructions(args: argparse.Namespace) -> None:
         value = getattr(args, name)
         if value is not None and value < 1:
             raise ValueError(f"--{name} must be at least 1, not {value}")
-    if args.world == "mini":
+    if args.lay_out is not None:
+        _lay_out(args)
+    elif args.world == "mini":
         _mini(args)
     else:
         _claude(args)
@@ -52,28 +56,37 @@ def _mini(args: argparse.Namespace) -> None:
         print(f"{len(new)} written, {len(rows) - len(new)} before: {file.path}")
 
 
+def _lay_out(args: argparse.Namespace) -> None:
+    from fluxlens.tasks import Assets
+    from fluxlens.tasks.laid_out import lay_out
+
+    if args.world == "mini":
+        raise ValueError("--lay-out is for --world paper: mini's tasks are made by rule")
+    written = args.to / args.claude_model
+    counts = lay_out(written, args.lay_out, Assets.from_environment(args.paper_data))
+    found = ", ".join(f"{count} {family}" for family, count in counts.items())
+    print(f"{found}; study them with --paper-data {args.lay_out}")
+
+
 def _claude(args: argparse.Namespace) -> None:
-    from fluxlens.judge.base import JudgeStopped
     from fluxlens.judge.prices import Budget
     from fluxlens.tasks import Assets
     from fluxlens.tasks.wanted import wanted
 
     items = wanted(args.family, Assets.from_environment(args.paper_data), args.limit)
-    try:
-        from fluxlens.judge.writer import ClaudeWriter, write_all
 
-        writer = ClaudeWriter(args.claude_model, budget=Budget(args.budget))
-    except (ImportError, JudgeStopped) as error:
-        raise ValueError(str(error)) from None
-    try:
-        with writer:
-            tally = write_all(
-                items, writer, args.to, attempts=args.attempts, concurrency=args.concurrency,
-                progress=None if args.progress else False,
-            )  # fmt: skip
-    except KeyboardInterrupt:
-        print("fluxlens: stopped; run it again to go on", file=sys.stderr)
-        raise SystemExit(128 + signal.SIGINT) from None
+    def make() -> ClaudeWriter:
+        from fluxlens.judge.writer import ClaudeWriter
+
+        return ClaudeWriter(args.claude_model, budget=Budget(args.budget))
+
+    with asking(make) as writer, stoppable():
+        from fluxlens.judge.writer import write_all
+
+        tally = write_all(
+            items, writer, args.to, attempts=args.attempts, concurrency=args.concurrency,
+            progress=None if args.progress else False,
+        )  # fmt: skip
     print(
         f"{tally.written} written now, {tally.skipped} before, {tally.failed} failed, "
         f"${tally.cost:.2f}: {args.to / writer.name}"
@@ -116,6 +129,13 @@ def register(commands: Any) -> None:
         "--to", type=Path, default=Path("instructions"), metavar="DIR",
         help="(default: instructions)",
     )  # fmt: skip
+    parser.add_argument(
+        "--lay-out",
+        type=Path,
+        metavar="DIR",
+        help="ask nothing: lay the scenes and style prompts that were written out as tasks, in a "
+        "folder that `fluxlens run --paper-data DIR` takes for a clone",
+    )
     parser.add_argument("--limit", type=int, metavar="N", help="only the first N of each family")
     parser.add_argument(
         "--paper-data",
@@ -125,22 +145,10 @@ def register(commands: Any) -> None:
         "first two of each SUN397 category (default: FLUXLENS_PAPER_DATA)",
     )
     parser.add_argument(
-        "--claude-model", metavar="MODEL", help=f"which Claude (default: {PAPERS_JUDGE})"
-    )
-    parser.add_argument(
         "--attempts",
         type=int,
         metavar="N",
         help="how often one thing is asked for before it counts as failed (default: 3)",
     )
-    parser.add_argument(
-        "--concurrency", type=int, metavar="N", help="questions at once (default: 10)"
-    )
-    parser.add_argument(
-        "--budget",
-        type=float,
-        metavar="USD",
-        help="stop before Claude has cost more, earlier runs on these files included",
-    )
-    parser.add_argument("--no-progress", dest="progress", action="store_false", help="no bar")
+    add_claude(parser, "10", None)
     parser.set_defaults(run=_instructions)

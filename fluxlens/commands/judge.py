@@ -10,14 +10,14 @@ from __future__ import annotations
 
 import argparse
 import os
-import signal
 import sys
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from fluxlens.commands.claude import PAPERS_JUDGE, add_claude, asking, stoppable
 from fluxlens.commands.study import add_part
 
 if TYPE_CHECKING:
@@ -28,8 +28,6 @@ if TYPE_CHECKING:
     Work = dict[Question, Mapping[str, Images]]
 
 __all__ = ["register"]
-
-PAPERS_JUDGE = "claude-opus-4-7"
 
 
 def _judge(args: argparse.Namespace) -> None:
@@ -42,7 +40,7 @@ def _judge(args: argparse.Namespace) -> None:
             f"there are no pictures to judge in {_folder(args)}; "
             f"`fluxlens run --model {args.model}` makes them"
         )
-    with _made(args) as judge, _stoppable():
+    with _made(args) as judge, stoppable():
         tally = run_judge(
             judge,
             list(work),
@@ -119,8 +117,6 @@ def _work(args: argparse.Namespace) -> tuple[Work, int]:
 @contextmanager
 def _made(args: argparse.Namespace) -> Iterator[Judge]:
     """The judge that these options mean."""
-    from fluxlens.judge.base import JudgeStopped
-
     kind, _, name = args.judge.partition(":")
     if kind == "local":
         from fluxlens.judge.local import LocalJudge
@@ -132,26 +128,15 @@ def _made(args: argparse.Namespace) -> Iterator[Judge]:
         with OracleJudge(_workers(args)) as oracle:
             yield oracle
     else:
-        from fluxlens.judge.prices import Budget
 
-        try:
+        def make() -> AbstractContextManager[Judge]:
             from fluxlens.judge.claude import ClaudeJudge
+            from fluxlens.judge.prices import Budget
 
-            claude = ClaudeJudge(args.claude_model, budget=Budget(args.budget))
-        except (ImportError, JudgeStopped) as error:
-            raise ValueError(str(error)) from None
-        with claude:
+            return ClaudeJudge(args.claude_model, budget=Budget(args.budget))
+
+        with asking(make) as claude:
             yield claude
-
-
-@contextmanager
-def _stoppable() -> Iterator[None]:
-    """Ctrl-C ends a run as a signal does, without a traceback."""
-    try:
-        yield
-    except KeyboardInterrupt:
-        print("fluxlens: stopped; run it again to go on", file=sys.stderr)
-        raise SystemExit(128 + signal.SIGINT) from None
 
 
 def _workers(args: argparse.Namespace) -> int:
@@ -268,12 +253,6 @@ def _register_judge(commands: Any) -> None:
         "id or folder (default: oracle)",
     )
     parser.add_argument(
-        "--claude-model",
-        default=PAPERS_JUDGE,
-        metavar="MODEL",
-        help=f"which Claude (default: {PAPERS_JUDGE}, the paper's)",
-    )
-    parser.add_argument(
         "--set",
         choices=("paper", "blind"),
         default="paper",
@@ -295,12 +274,11 @@ def _register_judge(commands: Any) -> None:
     parser.add_argument(
         "--limit", type=int, metavar="N", help="only the first N tasks or pairs of each question"
     )
-    parser.add_argument(
-        "--concurrency",
-        type=int,
-        metavar="N",
-        help="questions at once (default: 10 for claude; for the oracle as many processes as "
-        "there are processors; 1 for a local model)",
+    add_claude(
+        parser,
+        "10 for claude; for the oracle as many processes as there are processors; 1 for a local "
+        "model",
+        PAPERS_JUDGE,
     )
     parser.add_argument(
         "--batch", action="store_true", help="Claude's Message Batches: half the price, in a day"
@@ -312,11 +290,4 @@ def _register_judge(commands: Any) -> None:
         metavar="SECONDS",
         help="between looks at a batch under way (default: 60)",
     )
-    parser.add_argument(
-        "--budget",
-        type=float,
-        metavar="USD",
-        help="stop before Claude has cost more, earlier runs on these files included",
-    )
-    parser.add_argument("--no-progress", dest="progress", action="store_false", help="no bar")
     parser.set_defaults(run=_judge)

@@ -120,14 +120,23 @@ class Estimate:
 
 
 def make_estimate(
-    plan: Plan, model: ModelShape, sizes: Sizes, *, tflops: float, price: Price
+    plan: Plan,
+    model: ModelShape,
+    sizes: Sizes,
+    *,
+    tflops: float,
+    price: Price,
+    nulls: bool = False,
 ) -> Estimate:
-    """Price a plan: `sizes` say how large its tasks are, `price` what a judge's tokens cost."""
+    """Price a plan: `sizes` say how large its tasks are, `price` what a judge's tokens cost.
+
+    With `nulls` the judge is asked about the null controls too.
+    """
     if not tflops > 0:
         raise ValueError(f"a rate is above 0 TFLOP/s, not {tflops!r}")
     costs = Costs(model)
     work = transformer_flops(plan, sizes, costs)
-    bills = judging(plan, sizes, price)
+    bills = judging(plan, sizes, price, nulls)
     vae, disk = _pictures(plan, sizes, costs)
     lines = [
         Line(

@@ -17,15 +17,21 @@ from dataclasses import dataclass
 from fluxlens.judge.prices import Price
 from fluxlens.judge.questions import Question, load_questions
 from fluxlens.paper import CellPlan, load_paper
+from fluxlens.study.asked import asked as asked_beyond
 from fluxlens.study.pictures import Picture
 from fluxlens.study.plan import Plan
 from fluxlens.study.sizes import Mix, Size, Sizes, patches
+from fluxlens.tasks import Family
 
 __all__ = ["Bill", "asked", "judging"]
 
 CHARACTERS = 2.5  # of a question, in a token
 ANSWER = 52  # tokens
 CACHED = 2048  # the shortest beginning, in tokens, that the authors' verdicts show was cached
+# Where the targets of a family's pairs have a family of their own.
+PAIRS_OF: dict[Family, Family] = {"manual": "style", "people_shared": "people"}
+# Where the targets of a family's pairs have a family of their own.
+PAIRS_OF: dict[Family, Family] = {"manual": "style", "people_shared": "people"}
 
 
 @dataclass(frozen=True)
@@ -46,26 +52,40 @@ class Bill:
         return Bill(**{name: value + getattr(other, name) for name, value in vars(self).items()})
 
 
-def judging(plan: Plan, sizes: Sizes, price: Price) -> dict[str, Bill]:
-    """Recipe → what its judges take; only what a cell of the paper's tables asks is judged."""
-    groups: dict[tuple[str, str], dict[str, Question]] = {}
-    entities: Counter[tuple[str, str, Mix, Mix]] = Counter()
-    seen = set()
+def judging(plan: Plan, sizes: Sizes, price: Price, nulls: bool = False) -> dict[str, Bill]:
+    """Recipe → what its judges take: a plan's cells and extras, with `nulls` the null controls too.
+
+    A null control is the cell's question with another last picture.
+    """
+    questions: dict[tuple[str, str, str], dict[str, Question]] = {}
+    mixes: dict[tuple[str, str, str], tuple[Mix, Mix]] = {}
     for picture in plan:
-        for cell in asked(plan, picture):
-            question = load_questions()[cell.judge]
-            group = picture.recipe, question.family
-            groups.setdefault(group, {})[question.name] = question
-            if (group, picture.entity) not in seen:
-                seen.add((group, picture.entity))
-                mixes = sizes.of(picture.task), sizes.of(picture.origin)
-                entities[*group, *mixes] += 1
+        for question in _questions(plan, picture):
+            key = picture.recipe, question.family, picture.entity
+            questions.setdefault(key, {})[question.name] = question
+            mixes[key] = sizes.of(picture.task), sizes.of(picture.origin)
+    entities = Counter((key[0], tuple(found), *mixes[key]) for key, found in questions.items())
+    known = {name: one for found in questions.values() for name, one in found.items()}
     out: dict[str, Bill] = {}
-    for (recipe, family, task, source), count in entities.items():
-        questions = list(groups[recipe, family].values())
-        bill = _bill(questions, count, task, source, price)
-        out[recipe] = out.get(recipe, Bill()) + bill
+    for (recipe, names, task, source), count in entities.items():
+        cells = [name for name in names if nulls and name in load_questions()]
+        for asking in (names, cells):
+            bill = _bill([known[name] for name in asking], count, task, source, price)
+            out[recipe] = out.get(recipe, Bill()) + bill
     return out
+
+
+def _questions(plan: Plan, picture: Picture) -> Iterator[Question]:
+    """What is asked about a picture: by cells of the tables, and about extras."""
+    for cell in asked(plan, picture):
+        yield load_questions()[cell.judge]
+    made = picture.recipe, picture.variant, picture.task.family
+    family = PAIRS_OF.get(picture.task.family, picture.task.family)
+    for one in asked_beyond().values():
+        need = one.need
+        same = (need.recipe, need.variant, need.family) == (*made[:2], family)
+        if same and need.why in plan.needs.get(made, ()):
+            yield one.question()
 
 
 def asked(plan: Plan, picture: Picture) -> Iterator[CellPlan]:

@@ -5,11 +5,13 @@
 
 Batches are handed out one at a time. A worker that dies is replaced and its batch done by another;
 `fluxlens.study.run.Work` gives up what fails twice. Workers write into `results` themselves: on a
-cluster it is a folder that all machines share.
+cluster it is a folder that all machines share. On CPUs a worker has one thread, or OMP_NUM_THREADS
+of them, however many workers there are: sums over as many threads give the same pixels.
 """
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import replace
@@ -189,7 +191,7 @@ def _share(ray: Any, workers: int, device: Any) -> tuple[dict[str, Any], int | N
         raise ValueError(f"{workers} workers need a {kind} each; there are {count}")
     if kind == "GPU":
         return {"num_gpus": 1}, None
-    return {"num_cpus": cpus // workers}, cpus // workers
+    return {"num_cpus": 1}, int(os.environ.get("OMP_NUM_THREADS") or 1)
 
 
 def _absolute(assets: Assets) -> Assets:

@@ -29,7 +29,7 @@ from fluxlens.tasks.paper import clone_path
 from fluxlens.tasks.task import Task
 
 __all__ = ["Assets", "Missing", "MissingAssetsError", "available", "download_dreambench", "missing",
-           "reference_image", "report", "require"]  # fmt: skip
+           "reference_file", "reference_image", "report", "require"]  # fmt: skip
 
 SOURCES = tomllib.loads(files("fluxlens.tasks").joinpath("assets.toml").read_text("utf-8"))
 SUFFIXES = (".jpg", ".jpeg", ".png")
@@ -94,8 +94,8 @@ def _in_clone(task: Task, assets: Assets) -> Path | None:
     return next((p for p in candidates if p.is_file()), None)
 
 
-def _find(task: Task, assets: Assets) -> Path | bytes | None:
-    """The file of a reference, or its bytes out of a zip."""
+def reference_file(task: Task, assets: Assets) -> Path | io.BytesIO | None:
+    """The file of a reference, or its bytes out of a zip; None if it is nowhere to be found."""
     if found := _in_clone(task, assets):
         return found
     name = task.reference.path or ""
@@ -109,7 +109,7 @@ def _find(task: Task, assets: Assets) -> Path | bytes | None:
         if assets.dreambench.is_file():
             with zipfile.ZipFile(assets.dreambench) as archive:
                 members = [m for m in archive.namelist() if m.endswith(name)]
-                return archive.read(members[0]) if members else None
+                return io.BytesIO(archive.read(members[0])) if members else None
     return None
 
 
@@ -125,10 +125,10 @@ def reference_image(task: Task, assets: Assets | None = None) -> Image.Image:
     if reference.drawing is not None:
         return reference.drawing.draw(NO_FREE)
     assets = Assets.from_environment() if assets is None else assets
-    found = _find(task, assets)
+    found = reference_file(task, assets)
     if found is None:
         raise MissingAssetsError(report(missing([task], assets)))
-    with Image.open(io.BytesIO(found) if isinstance(found, bytes) else found) as file:
+    with Image.open(found) as file:
         image = prepare(file)
     if reference.kind == "style":
         return _crop(image)
@@ -158,7 +158,9 @@ def missing(tasks: Iterable[Task], assets: Assets) -> list[Missing]:
             needed.setdefault(task.reference.kind, {})[task.reference.path] = task
     out = []
     for source, references in needed.items():
-        lost = tuple(path for path, task in references.items() if _find(task, assets) is None)
+        lost = tuple(
+            path for path, task in references.items() if reference_file(task, assets) is None
+        )
         if lost:
             out.append(Missing(source, lost, len(references)))
     return out

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import cache
 from pathlib import Path
 from typing import Any, Literal
@@ -44,6 +44,9 @@ BUCKETS: dict[Family, str] = {
     "color": "solid_color", "style": "style", "manual": "manual", "people": "dreambench_humans",
     "people_shared": "dreambench_humans_shared", "add": "add", "remove": "remove",
 }  # fmt: skip
+
+STYLE_PROMPTS = "data/tasks/customize/_style_prompts.yaml"
+SCENES: tuple[Literal["add", "remove"], ...] = ("add", "remove")
 
 
 class PaperDataError(ValueError):
@@ -95,15 +98,20 @@ def _file(data: Path, name: str) -> str:
         raise PaperDataError(f"{data} is not a whole clone of {REPOSITORY}: {error}") from error
 
 
+def tasks_file(family: Family) -> str:
+    """Where the authors keep a family's tasks, from the root of their repository."""
+    return f"data/tasks/{BUCKETS[family]}/tasks.jsonl"
+
+
 @cache
 def _rows(data: Path, family: Family) -> list[dict[str, Any]]:
-    lines = _file(data, f"data/tasks/{BUCKETS[family]}/tasks.jsonl").splitlines()
+    lines = _file(data, tasks_file(family)).splitlines()
     return [json.loads(line) for line in lines if line]
 
 
 def _style(data: Path, family: Literal["style", "manual"]) -> Iterator[Task]:
     """Both twins take their seed from the illustrated one's id."""
-    subjects = yaml.safe_load(_file(data, "data/tasks/customize/_style_prompts.yaml"))
+    subjects = yaml.safe_load(_file(data, STYLE_PROMPTS))
     batch = subjects.pop("_version")
     for subject, prompts in subjects.items():
         for slug, prompt in ((p["slug"], p["prompt"]) for p in prompts):
@@ -171,16 +179,22 @@ def _people_shared() -> Iterator[Task]:
 
 def _sun397(data: Path, family: Literal["add", "remove"]) -> Iterator[Task]:
     for old in _rows(data, family):
-        metadata: dict[str, str] = old["metadata"]
-        thing, file = metadata[f"{family}_object"], metadata["sun397_src_filename"]
-        category = metadata["sun397_category"].strip("/")
-        name = f"{family}_sun397_{category}__{Path(file).stem}_{thing}"
-        name = name.replace("/", "_").replace(" ", "_")
-        instruction = add_instruction(thing) if family == "add" else remove_instruction(thing)
-        yield Task(
-            name, family, instruction, noise_seed(name), old["height"], old["width"],
-            Reference("sun397", f"{category}/{file}"), metadata,
-        )  # fmt: skip
+        yield scene(family, old["metadata"], old["height"], old["width"])
+
+
+def scene(
+    family: Literal["add", "remove"], metadata: Mapping[str, str], height: int, width: int
+) -> Task:
+    """The task of one picture of SUN397: ``metadata`` says its object, category and file."""
+    thing, file = metadata[f"{family}_object"], metadata["sun397_src_filename"]
+    category = metadata["sun397_category"].strip("/")
+    name = f"{family}_sun397_{category}__{Path(file).stem}_{thing}"
+    name = name.replace("/", "_").replace(" ", "_")
+    instruction = add_instruction(thing) if family == "add" else remove_instruction(thing)
+    return Task(
+        name, family, instruction, noise_seed(name), height, width,
+        Reference("sun397", f"{category}/{file}"), metadata,
+    )  # fmt: skip
 
 
 _READ: dict[Family, Callable[[Path], Iterator[Task]]] = {
