@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 Edge = tuple[Region, Region]  # (source of the information, its reader)
 Heads = Float[Tensor, "rows tokens heads width"]
 Place = tuple[slice | Tensor, slice | Tensor]  # rows and positions, as they index a tensor
+Order = range | Int[Tensor, " tokens"]
 _ALL = slice(None)
 
 
@@ -40,7 +41,7 @@ class Routes:
         self, layout: Layout, cuts: Sequence[tuple[Edge, ...]], only: Region | None = None
     ) -> None:
         self.layout, self.cuts, self.only = layout, tuple(cuts), only
-        self._places: dict[Any, tuple[list[tuple[Place, Place]], int]] = {}
+        self._places: dict[Any, tuple[list[tuple[Place, Place]], Order | None]] = {}
 
     def cut(self, edges: tuple[Edge, ...], rows: Sequence[int]) -> Routes:
         """The same with `edges` closed too, in `rows`."""
@@ -68,13 +69,14 @@ class Routes:
         where = query.device, start
         if where not in self._places:
             self._places[where] = _places(self._told(), self.cuts, self.only, *where)
-        groups, joined = self._places[where]
+        groups, order = self._places[where]
         results = (
             attention(_take(query, at), _take(key, read), _take(value, read), **kwargs)
             for at, read in groups
         )
-        if joined == query.shape[1]:
-            return torch.cat(list(results), dim=1)
+        if order is not None and len(order) == query.shape[1]:
+            joined = torch.cat(list(results), dim=1)
+            return joined if isinstance(order, range) else joined.index_select(1, order)
         zeros = self.only is not None and not alone
         out = query.new_zeros(query.shape) if zeros else query.new_empty(query.shape)
         for (at, _), result in zip(groups, results, strict=True):
@@ -153,25 +155,32 @@ def _places(
     only: Region | None,
     device: torch.device,
     start: int,
-) -> tuple[list[tuple[Place, Place]], int]:
-    """`Routes._groups`, found once for all runs of a kind, and up to where they follow in a row.
+) -> tuple[list[tuple[Place, Place]], Order | None]:
+    """`Routes._groups`, found once for all runs of a kind, and how their results are joined.
 
-    Results of groups that follow one another from position 0 on, in every row of the batch, need
-    only be joined: that length is 0 where they must be written place by place.
+    Where the groups are of whole columns of the batch, position n of what they make is the n-th of
+    `order` in their results behind one another; else each must be written to its place.
     """
-    groups, end = Routes(layout, cuts, only)._groups(device, start), 0
-    if all(at[0] is _ALL and isinstance(at[1], slice) for at, _ in groups):
-        groups.sort(key=lambda group: group[0][1].start)
-        for (_, along), _ in groups:
-            end = along.stop if along.start == end else -1
-    return groups, max(end, 0)
+    routes = Routes(layout, cuts, only)
+    groups = routes._groups(device, start)
+    if any(at[0] is not _ALL for at, _ in groups):
+        return groups, None
+    numbers = torch.arange(layout.length)
+    found = torch.cat([numbers[at[1]] for at, _ in routes._groups(numbers.device, start)])
+    order = found.argsort()
+    if not torch.equal(found[order], numbers[: len(order)]):
+        return groups, None
+    in_order = torch.equal(order, numbers[: len(order)])
+    return groups, range(len(order)) if in_order else order.to(device)
 
 
 def _take(heads: Heads, place: Place) -> Heads:
     """``heads[place]``, at less cost where all rows are meant: small models wait for each call."""
     rows, along = place
-    if rows is not _ALL or isinstance(along, Tensor):
+    if rows is not _ALL:
         return heads[place]
+    if isinstance(along, Tensor):
+        return heads.index_select(1, along)
     length = along.stop - along.start
     return heads if length == heads.shape[1] else heads.narrow(1, along.start, length)
 

@@ -146,7 +146,7 @@ class Knockout(Context):
         def cut(module: Any, args: Any, kwargs: dict[str, Any]) -> Any:
             if not self.due():
                 return None
-            joint = dict(kwargs.get("joint_attention_kwargs") or {})
+            joint = kwargs.get("joint_attention_kwargs") or {}
             existing = joint.get("attention_mask")
             text, hidden = kwargs["encoder_hidden_states"], kwargs["hidden_states"]
             length = hidden.shape[1] + (0 if text is None else text.shape[1])
@@ -156,8 +156,8 @@ class Knockout(Context):
             if key not in self._made:
                 # kept beside what it was made from, whose id then stays its own
                 self._made[key] = existing, self._make(existing, length, only, hidden.device)
-            joint["attention_mask"] = self._made[key][1]
             self.count(block)
+            joint = {**joint, "attention_mask": self._made[key][1]}
             return args, {**kwargs, "joint_attention_kwargs": joint}
 
         return self.flux.module(block).register_forward_pre_hook(cut, with_kwargs=True)

@@ -132,7 +132,10 @@ class Flux:
             return transformer.context_embedder
         kind, _, number = block.partition(".")
         stack = "transformer_blocks" if kind == "double" else "single_transformer_blocks"
-        return getattr(transformer, stack)[int(number)]
+        # as a list of modules finds its own, without its checks: contexts ask for every block
+        found = transformer.get_submodule(stack)._modules[number]
+        assert found is not None
+        return found
 
     def select(self, blocks: str | Iterable[str], extra: Sequence[str] = ()) -> tuple[str, ...]:
         """Block names from a name, a glob, an inclusive range, or several (list or commas).

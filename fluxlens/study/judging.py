@@ -30,8 +30,6 @@ ANSWER = 52  # tokens
 CACHED = 2048  # the shortest beginning, in tokens, that the authors' verdicts show was cached
 # Where the targets of a family's pairs have a family of their own.
 PAIRS_OF: dict[Family, Family] = {"manual": "style", "people_shared": "people"}
-# Where the targets of a family's pairs have a family of their own.
-PAIRS_OF: dict[Family, Family] = {"manual": "style", "people_shared": "people"}
 
 
 @dataclass(frozen=True)
