@@ -22,7 +22,7 @@ from ._read_verdicts import NULL, Verdicts, counted, place
 from .paper import load_paper
 from .statistics import cluster_interval
 
-__all__ = ["Claim", "Comparison", "claims"]
+__all__ = ["Claim", "Comparison", "claims", "predictions"]
 
 PREDICTIONS = Path(__file__).with_name("predictions.toml")
 # A difference that an interval must leave room for, or the comparison has failed.
@@ -79,7 +79,8 @@ class Claim:
 
 
 @cache
-def _predictions() -> Mapping[str, Any]:
+def predictions() -> Mapping[str, Any]:
+    """Everything in ``predictions.toml``: ``predictions()["reading"]`` is the rule of reading."""
     return tomllib.loads(PREDICTIONS.read_text(encoding="utf-8"))
 
 
@@ -120,7 +121,7 @@ def claims(verdicts: Verdicts, draws: int = 10_000) -> list[Claim]:
     `verdicts` are those of `fluxlens.tables.read_verdicts`, of one model and judge.
     """
     out = []
-    for entry in _predictions()["claim"]:
+    for entry in predictions()["claim"]:
         tests = [_compare(c["more"], c["than"], verdicts, draws) for c in entry["comparisons"]]
         facts = {key: entry[key] for key in ("name", "section", "says", "refuted_by")}
         out.append(Claim(**facts, comparisons=tuple(tests)))

@@ -17,7 +17,7 @@ from collections.abc import Mapping, Sequence
 from ._page import Html
 from ._read_verdicts import Verdicts
 from ._rows import DASH, EMPTY, rows
-from .claims import Comparison, _predictions, claims
+from .claims import Comparison, claims, predictions
 from .pages import called
 from .paper import load_paper
 from .wiring import Reading, readings
@@ -107,7 +107,7 @@ def after(
 
 def _rule() -> str:
     """How predictions are read, in words."""
-    room, most = (100 * _predictions()["reading"][key] for key in ("room", "most"))
+    room, most = (100 * predictions()["reading"][key] for key in ("room", "most"))
     return (
         f"“No more than by itself” is less than {room:.0f} points above where nothing was done; "
         f"“in most tasks” is at least that, and over {most:.0f} %. The rule was written with the "

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from ._read_verdicts import NULL, Verdicts, counted
-from .claims import _predictions
+from .claims import predictions
 from .paper import CellPlan
 from .statistics import wilson
 from .study.asked import named
@@ -77,7 +77,7 @@ class Reading:
         """What the verdicts say, by the rule in ``predictions.toml``; None without verdicts."""
         if not self.n:
             return None
-        rule, rate = _predictions()["reading"], self.k / self.n
+        rule, rate = predictions()["reading"], self.k / self.n
         if self.kept:  # where nothing is done all is kept
             return "yes" if rate > rule["most"] else "no"
         if (self.k - self.null) / self.n < rule["room"]:
@@ -103,7 +103,7 @@ def readings(
     return [
         _read(Reading(table, row["wiring"], **place, **facts), verdicts)
         for table in tables
-        for row in _predictions()[table]
+        for row in predictions()[table]
         if row["wiring"] == wiring
         for facts in [{"expected": row["outcome"], "because": row["because"], "why": row["why"]}]
         for place in _places(table, row)
@@ -211,7 +211,7 @@ class Identity:
 def identities() -> list[Identity]:
     """The identities that were written down before they were tried."""
     out = []
-    for row in _predictions()["identity"]:
+    for row in predictions()["identity"]:
         right = row["right"] if row["right"] == "generation" else tuple(row["right"])
         out.append(Identity(row["name"], tuple(row["left"]), right, row["says"]))
     return out

@@ -3,7 +3,7 @@
 import pytest
 
 from fluxlens._read_verdicts import NULL, Verdict, polarities
-from fluxlens.claims import Comparison, _predictions, claims
+from fluxlens.claims import Comparison, claims, predictions
 from fluxlens.judge.questions import load_questions
 from fluxlens.paper import load_paper
 
@@ -95,7 +95,7 @@ def test_a_single_cluster_decides_nothing():
 
 def test_every_claim_compares_what_the_study_asks():
     known = set(load_questions()) | {"null", "half"}
-    for entry in _predictions()["claim"]:
+    for entry in predictions()["claim"]:
         for comparison in entry["comparisons"]:
             assert {comparison["more"], comparison["than"]} <= known
             assert {comparison["more"], comparison["than"]} & set(polarities("paper"))
@@ -105,7 +105,7 @@ def test_predictions_name_what_can_be_run():
     cuts = {"ref->image", "ref->text", *(f"ref->text[{t}]" for t in TOKENS)}
     known = {"attention_knockout": cuts, "drop_reference": {"binding"}}
     seen = set()
-    for row in _predictions()["wiring"]:
+    for row in predictions()["wiring"]:
         assert row["outcome"] in ("yes", "no", "open")
         for variant in row["variants"]:
             assert variant in known.get(row["recipe"], {"all", *TOKENS})

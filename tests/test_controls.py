@@ -10,7 +10,7 @@ from study_tools import levels
 from torch.testing import assert_close
 
 from fluxlens._read_verdicts import NULL
-from fluxlens.claims import _predictions
+from fluxlens.claims import predictions
 from fluxlens.judge.base import Request
 from fluxlens.judge.oracle_judge import OracleJudge
 from fluxlens.judge.questions import load_kept, load_questions
@@ -168,10 +168,10 @@ def velocity(flux, cut, red):
         )
 
 
-@pytest.mark.parametrize("row", [r["name"] for r in _predictions()["identity"]])
+@pytest.mark.parametrize("row", [r["name"] for r in predictions()["identity"]])
 def test_predicted_identities_hold(every, red, row):
     flux = every
-    (entry,) = [r for r in _predictions()["identity"] if r["name"] == row]
+    (entry,) = [r for r in predictions()["identity"] if r["name"] == row]
     left = velocity(flux, entry["left"], red)
     if entry["right"] == "generation":
         layout = flux.layout(PROMPT)
@@ -202,18 +202,18 @@ def test_image_to_text_is_not_null_behind_the_cut(flux, red):
 
 def test_every_prediction_has_somebody_who_asks():
     """But for the color lens's own parts, which no wiring predicts."""
-    for row in (*_predictions()["wiring"], *_predictions()["edge"]):
+    for row in (*predictions()["wiring"], *predictions()["edge"]):
         recipe = row.get("recipe", "attention_knockout")
         for family in row["families"]:
             for variant in row["variants"]:
                 assert named(family, recipe, variant) is not None, (family, recipe, variant)
-    for row in _predictions()["placebo"]:
+    for row in predictions()["placebo"]:
         for kind in row["kinds"]:
             for tokens in row["tokens"]:
                 assert kind in KINDS
                 assert tokens in TOKENS
                 assert all(named(f, "placebo", f"{kind}-{tokens}") for f in row["families"])
-    for row in _predictions()["steering"]:
+    for row in predictions()["steering"]:
         assert set(row["strengths"]) <= set(STRENGTHS)
         for strength in row["strengths"]:
             variant = f"padding-x{strength:g}"
@@ -225,14 +225,14 @@ def test_predictions_of_controls_do_not_repeat_themselves():
     for table, key in (("edge", "variants"), ("placebo", "kinds"), ("steering", "strengths")):
         seen = Counter(
             (row["wiring"], family, value, row.get("asks"), tokens)
-            for row in _predictions()[table]
+            for row in predictions()[table]
             for family in row["families"]
             for value in row[key]
             for tokens in row.get("tokens", [""])
         )
         assert set(seen.values()) == {1}
-        assert {row["outcome"] for row in _predictions()[table]} <= {"yes", "no", "open"}
-        said = {row["because"] for row in _predictions()[table]}
+        assert {row["outcome"] for row in predictions()[table]} <= {"yes", "no", "open"}
+        said = {row["because"] for row in predictions()[table]}
         assert said <= {"planted", "trial", "identity", "guess"}
 
 
@@ -263,7 +263,7 @@ def test_items_are_the_pictures_that_the_plan_makes(done, plan):
     for one in asked().values():
         if one.need.why != "controls" or one.need.family != "color":
             continue
-        for images in one.items(done.folder, "mini", limit=2).values():
+        for images in list(one.items(done.folder, "mini").values())[:2]:
             seen = {p for p in images.values() if p.parent.parent.name != "reference"}
             assert seen <= planned | {p for p in seen if "generation" in p.parts}
 

@@ -73,6 +73,18 @@ def test_the_oracle_and_its_null_controls(results, capfd):
     assert "the same count gives: KO ref->text, Color Transfer: 0.0 [0.0, 49.0] of 4." in table
 
 
+def test_a_limit_counts_what_has_pictures_as_a_run_of_what_is_available_left_it(results, capfd):
+    folder = results / "mini"
+    first, *_ = judged(folder, QUESTION, "mini").values()
+    first["knockout"].unlink()
+    assert judge(results, "--concurrency", "1", "--limit", "2") == 0
+    told = capfd.readouterr()
+    assert "2 judged now" in told.out
+    assert "more have pictures that are not made yet" not in told.err
+    assert judge(results, "--concurrency", "1", "--limit", "5") == 0
+    assert "2 more have pictures that are not made yet" in capfd.readouterr().err
+
+
 def test_the_blind_set_has_its_own_folder(results, capfd):
     assert judge(results, "--concurrency", "1", "--set", "blind", "--limit", "2") == 0
     path = results / "mini" / "verdicts" / "oracle-blind" / f"{NAME}.csv"

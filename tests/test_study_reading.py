@@ -113,6 +113,14 @@ def test_verdicts_are_read_and_cut_to_the_limit(model, tmp_path):
     assert [set(some) for some in few.values()] == [set(ids[:2])] * 2
 
 
+def test_the_limit_counts_what_was_judged(model, tmp_path):
+    ids = [entity.id for entity in open_study(model).entities("color")]
+    folder = tmp_path / "mini" / "verdicts" / "oracle"
+    write(folder, "ko_color_ref_to_text", [(entity, 1) for entity in ids[7:12]])
+    few = open_study(model, results=tmp_path, limit=2).verdicts
+    assert list(few["ko_color_ref_to_text"]) == ids[7:9]
+
+
 def test_without_the_list_the_first_that_were_judged_count(other, tmp_path):
     folder = tmp_path / open_study(other).name / "verdicts" / "claude"
     write(folder, "ko_style_ref_to_text", [("b", 1), ("a", 0), ("c", 1)])

@@ -3,7 +3,7 @@
 import pytest
 
 from fluxlens._read_verdicts import NULL, Verdict
-from fluxlens.claims import _predictions
+from fluxlens.claims import predictions
 from fluxlens.paper import load_paper
 from fluxlens.study import entities, open_study
 from fluxlens.study.asked import named
@@ -114,7 +114,7 @@ def test_open_predictions_count_for_neither():
 
 
 def test_the_rule_is_the_file_s():
-    assert set(_predictions()["reading"]) == {"most", "room"}
+    assert set(predictions()["reading"]) == {"most", "room"}
 
 
 # --- with a limit --------------------------------------------------------------------------------

@@ -98,7 +98,6 @@ def parameters(args: argparse.Namespace) -> dict[str, str]:
         "model": args.model,
         "contrast": args.contrast,
         "results": str(args.results),
-        "workers": args.workers,
     }
     if args.limit:
         values["limit"] = args.limit

@@ -92,9 +92,13 @@ def _work(args: argparse.Namespace) -> tuple[Work, int]:
     data = Assets.from_environment(args.paper_data).data
     known, folder = load_questions(args.set), _folder(args)
     every: Work = {}
+    samples: dict[Question, int | None] = {}
     for need in choose(args.questions, args.family, args.recipe, args.extras):
-        for one in questions_of(need):
-            every[one.question(args.set)] = one.items(folder, args.world, data, args.limit)
+        # whichever entities the study took as its sample, in the order in which it took them
+        for one in questions_of(replace(need, sample=need.sample and sys.maxsize)):
+            question = one.question(args.set)
+            every[question] = one.items(folder, args.world, data)
+            samples[question] = need.sample
         if need.why not in known:
             continue
         question = known[need.why]
@@ -102,16 +106,19 @@ def _work(args: argparse.Namespace) -> tuple[Work, int]:
         if args.nulls:
             null = replace(question, name=question.name + NULL)
             every[null] = nulls(folder, question, args.world, data)
-    chosen = {one: dict(list(found.items())[: args.limit]) for one, found in every.items()}
 
     def there(images: Images) -> bool:
         return all(Path(str(picture)).exists() for picture in images.values())
 
-    work: Work = {
-        one: {id: images for id, images in found.items() if there(images)}
-        for one, found in chosen.items()
-    }
-    return work, sum(map(len, chosen.values())) - sum(map(len, work.values()))
+    work: Work = {}
+    missing = 0
+    for question, items in every.items():
+        made = [(id, images) for id, images in items.items() if there(images)]
+        most = [len(items), samples.get(question), args.limit]
+        wanted = min(count for count in most if count is not None)
+        work[question] = dict(made[: args.limit])
+        missing += max(0, wanted - len(work[question]))
+    return work, missing
 
 
 @contextmanager
@@ -272,7 +279,10 @@ def _register_judge(commands: Any) -> None:
         "in the tables",
     )
     parser.add_argument(
-        "--limit", type=int, metavar="N", help="only the first N tasks or pairs of each question"
+        "--limit",
+        type=int,
+        metavar="N",
+        help="only the first N tasks or pairs of each question that have their pictures",
     )
     add_claude(
         parser,

@@ -70,12 +70,12 @@ class Asked:
         return replace(asked, name=self.name, text=text, labels=labels, source=source)
 
     def items(
-        self, folder: Path, world: World, data: Path | None = None, limit: int | None = None
+        self, folder: Path, world: World, data: Path | None = None
     ) -> dict[str, dict[Role, Path]]:
         """Entity id → the picture of every role, whether or not it was made yet."""
         cell = replace(self.cell, recipe=self.need.recipe, variant=self.need.variant)
         wanted = self.question().images
-        found = self.need.entities(world, data, limit)
+        found = self.need.entities(world, data)
         return {e.id: {r: roles(folder, cell, e)[r] for r in wanted} for e in found}
 
 

@@ -45,12 +45,9 @@ class Need:
     why: str
     sample: int | None = None
 
-    def entities(
-        self, world: World, data: Path | None = None, limit: int | None = None
-    ) -> list[Entity]:
-        """What it is about, the first `limit` of them."""
-        found = entities(world, self.family, self.recipe, data)
-        return sampled(found, self.sample)[:limit]
+    def entities(self, world: World, data: Path | None = None) -> list[Entity]:
+        """What it is about."""
+        return sampled(entities(world, self.family, self.recipe, data), self.sample)
 
     def pictures(self, entity: Entity, listed: Sequence[Entity]) -> tuple[Picture, ...]:
         """What the judge sees of an entity, but for the references.

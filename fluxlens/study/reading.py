@@ -127,7 +127,7 @@ class Study:
         if self.limit is None or (question := name.partition("__")[0]) not in judges:
             return found
         cell = next(cell for cell in load_paper().cells if cell.judge == question)
-        listed = self._listed(cell.family, cell.recipe)
+        listed = [e for e in self._listed(cell.family, cell.recipe) if e.id in found]
         drawn = sampled(listed, len(listed))[: self.limit]  # as a control's sample begins
         control = asked().get(name)
         if control is not None and control.need.sample is not None:
