@@ -9,6 +9,7 @@ SHELL := bash
 PYTHON ?= python3
 JOBS ?= 2
 MODEL ?= mini
+DTYPE ?= bfloat16
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.stamp
@@ -99,11 +100,11 @@ else
 endif
 
 bench: env ## time every recipe beside a plain edit, and a block of klein-9B's width: wants an idle machine
-	@echo "==> recipes"
-	@$(BIN)/python -m benchmarks recipes --model $(MODEL)
-	@$(BIN)/python -m benchmarks compiled --model $(MODEL)
-	@echo "==> a block of klein-9B's width (about an hour on a few cores)"
-	@$(BIN)/python -m benchmarks --rounds 3 block
+	@echo "==> recipes (a quarter of an hour)"
+	@$(BIN)/python -m benchmarks --rounds 51 recipes --model $(MODEL)
+	@$(BIN)/python -m benchmarks --rounds 7 compiled --model $(MODEL)
+	@echo "==> a block of klein-9B's width (minutes; an hour in float32, where a processor has no bfloat16)"
+	@$(BIN)/python -m benchmarks --rounds 3 block --few --dtype $(DTYPE)
 
 notebooks: env ## execute the notebooks in place and clean them for committing
 	@echo "==> executing and cleaning notebooks/"
