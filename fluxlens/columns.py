@@ -61,7 +61,7 @@ def columns(shown: Sequence[Column], caption: str = "") -> Html:
         # a column takes the rows of its neighbours, so titles and pictures stand side by side
         rows = f"display:grid;grid-row:span {1 + len(cells)};grid-template-rows:subgrid"
         body.append(f'<div style="{rows}">{title}{"".join(cells)}</div>')
-    tracks = f"repeat(auto-fill,minmax({NARROW}rem,1fr))"
+    tracks = f"repeat(auto-fit,minmax({NARROW}rem,1fr))"
     style = f"display:grid;gap:0.75rem;align-items:start;grid-template-columns:{tracks};"
     style += f"max-width:{WIDE * len(shown)}rem"
     inner = f'<div class="fluxlens-grid" style="{style}">{"".join(body)}</div>'

@@ -10,7 +10,6 @@ with Browser.start() as browser:
 
 from __future__ import annotations
 
-import base64
 import contextlib
 import itertools
 import json
@@ -22,7 +21,6 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome")
@@ -174,11 +172,6 @@ class Page:
         code = {"key": key, "code": key, "windowsVirtualKeyCode": KEYS[key]}
         self.call("Input.dispatchKeyEvent", type="rawKeyDown", **code)
         self.call("Input.dispatchKeyEvent", type="keyUp", **code)
-
-    def screenshot(self, path: Path) -> None:
-        """The whole page as PNG."""
-        made = self.call("Page.captureScreenshot", captureBeyondViewport=True, format="png")
-        path.write_bytes(base64.b64decode(made["data"]))
 
     def _seen(self, method: str) -> list[dict[str, Any]]:
         self.evaluate("0")  # an answer comes behind all that happened before the question

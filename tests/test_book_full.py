@@ -69,6 +69,8 @@ def test_pages_are_given_what_the_study_was(tmp_path: Path) -> None:
         "results": str(tmp_path),
         "limit": 3,
     }
+    (line,) = lines(KLEIN, "pages")
+    assert 'results="../results"' in line
     every = set().union(*map(notebooks.parameters_of, notebooks.committed()))
     assert set(given) <= every  # a name that no page has stops all of them
 

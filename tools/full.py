@@ -94,10 +94,13 @@ def verdicts(args: argparse.Namespace) -> Path:
 
 def parameters(args: argparse.Namespace) -> dict[str, str]:
     """What the notebooks are given, as YAML; each takes those that it has."""
+    results = args.results
+    if results.is_relative_to(ROOT):  # no page needs to say where this copy lies
+        results = Path(os.path.relpath(results, ROOT / "notebooks"))
     values: dict[str, Any] = {
         "model": args.model,
         "contrast": args.contrast,
-        "results": str(args.results),
+        "results": str(results),
     }
     if args.limit:
         values["limit"] = args.limit
