@@ -187,7 +187,7 @@ def test_a_parameter_that_no_notebook_has_is_an_error(
 def test_each_notebook_is_given_the_parameters_that_it_has(tmp_path: Path) -> None:
     one = page(tmp_path / "nb", "limit: int = 8", "print(limit)")
     two = page(tmp_path / "nb", "model = 'mini'", "print(model)")
-    words = ["execute", str(one), str(two), "--into", str(tmp_path / "out")]
+    words = ["execute", "--into", str(tmp_path / "out"), str(one), str(two)]
     command = [sys.executable, "-m", "tools.notebooks", *words, "-p", "limit=2", "-p", "model=tiny"]
     subprocess.run(command, cwd=notebooks.ROOT, check=True)  # papermill leaves an event loop behind
     printed = [

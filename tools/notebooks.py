@@ -323,7 +323,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--to", type=Path, default=STAGED, help="folder that `stage` writes")
     parser.add_argument("-p", "--parameter", type=parameter, action="append", default=[])
     parser.add_argument("-j", "--jobs", type=int, default=1, help="how many at a time")
-    args = parser.parse_args(argv)
+    args = parser.parse_intermixed_args(argv)
     paths = [path.resolve() for path in args.paths] or committed()
     if args.action == "refresh" and args.parameter:
         parser.error("committed notebooks run with their own parameters")
