@@ -207,6 +207,40 @@ def test_loading_a_folder_prints_nothing_and_leaves_the_bars_on(folders, capfd):
     assert logging.is_progress_bar_enabled()
 
 
+def test_a_device_map_changes_no_picture(folders, red):
+    """Components behind the hooks that a map puts there paint what the others do."""
+    from accelerate import dispatch_model
+
+    flux, spread = (fl.load(folders["two-three"], device_map=where) for where in (None, "cpu"))
+    for part in (spread.pipe.text_encoder, spread.pipe.transformer, spread.pipe.vae):
+        dispatch_model(part, {"": "cpu"}, force_hooks=True)  # as over several GPUs
+        assert part._hf_hook
+    assert spread.device.type == "cpu"
+
+    def painted(one):
+        with one.capture("double.1") as acts:
+            images = [one.edit(PROMPT, red)]
+        with one.patch(acts), one.knockout("ref->text[padding]"):
+            images.append(one.edit(PROMPT, red, seed=1))
+        images.append(fl.t2i_lens(one, PROMPT, red).image)
+        images.append(fl.drop_reference(one, PROMPT, red, after="single.0").image)
+        return [image.tobytes() for image in images]
+
+    assert painted(spread) == painted(flux)
+
+
+@pytest.mark.parametrize(
+    ("given", "says"),
+    [
+        ({"device": "cpu"}, "leave device and offload out"),
+        ({"device_map": "nowhere"}, "nowhere not supported"),
+    ],
+)
+def test_a_device_map_that_cannot_be_is_refused(folders, given, says):
+    with pytest.raises(fl.ModelError, match=says):
+        fl.load(folders["one-one"], **{"device_map": "balanced", **given})
+
+
 def test_offload_needs_an_accelerator(folders):
     with pytest.raises(fl.ModelError, match="accelerator"):
         fl.load(folders["one-one"], device="cpu", offload=True)

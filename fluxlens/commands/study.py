@@ -137,10 +137,13 @@ def _made(args: argparse.Namespace, plan: Plan, settings: Settings) -> Summary:
     loading = {
         "dtype": None if args.dtype is None else getattr(torch, args.dtype),
         "device": args.device,
+        "device_map": args.device_map,
         "offload": args.offload,
         "revision": args.revision,
     }
     if args.workers != 1:
+        if args.device_map:
+            raise ValueError("--device-map takes all GPUs for one worker: leave out --workers")
         return run_with_workers(
             args.model, plan, args.results, settings, workers=args.workers, **loading
         )
@@ -204,6 +207,11 @@ def register(commands: Any) -> None:
     )
     run.add_argument("--dtype", choices=("float32", "bfloat16", "float16"))
     run.add_argument("--device", help="as torch names it (default: cuda if there is one, else cpu)")
+    run.add_argument(
+        "--device-map",
+        metavar="MAP",
+        help="balanced: the model's components over all GPUs of this machine, for one worker",
+    )
     run.add_argument(
         "--offload", action="store_true", help="keep only the running component on the GPU"
     )
