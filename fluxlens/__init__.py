@@ -25,7 +25,8 @@ from .interventions import (
 )
 from .knockout import attention_mask
 from .layout import Layout, Region
-from .models import Flux, load
+from .loading import load
+from .models import Flux
 
 __version__ = "0.1.0"
 __all__ = [
