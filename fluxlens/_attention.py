@@ -120,7 +120,7 @@ class Routes:
             out[name] = out[name] | queries if name in out else queries
         return out
 
-    def _groups(self, device: torch.device, start: int = 0) -> list[tuple[Place, Place]]:
+    def _groups(self, start: int = 0) -> list[tuple[Place, Place]]:
         """(queries, keys) of each call; rows under the same cuts share one.
 
         Queries are counted from position `start`.
@@ -144,7 +144,7 @@ class Routes:
                 filled = [torch.cat([p, p[-1:].expand(longest - len(p))]) for p in lists]
                 queries = torch.stack(filled)
             of = len(self.cuts)
-            out.append((_place(rows, queries, device, of), _place(rows, readable, device, of)))
+            out.append((_place(rows, queries, of), _place(rows, readable, of)))
         return out
 
 
@@ -161,17 +161,22 @@ def _places(
     Where the groups are of whole columns of the batch, position n of what they make is the n-th of
     `order` in their results behind one another; else each must be written to its place.
     """
-    routes = Routes(layout, cuts, only)
-    groups = routes._groups(device, start)
+    groups = Routes(layout, cuts, only)._groups(start)
+    there = [(_moved(at, device), _moved(read, device)) for at, read in groups]
     if any(at[0] is not _ALL for at, _ in groups):
-        return groups, None
+        return there, None
     numbers = torch.arange(layout.length)
-    found = torch.cat([numbers[at[1]] for at, _ in routes._groups(numbers.device, start)])
+    found = torch.cat([numbers[at[1]] for at, _ in groups])
     order = found.argsort()
     if not torch.equal(found[order], numbers[: len(order)]):
-        return groups, None
+        return there, None
     in_order = torch.equal(order, numbers[: len(order)])
-    return groups, range(len(order)) if in_order else order.to(device)
+    return there, range(len(order)) if in_order else order.to(device)
+
+
+def _moved(place: Place, device: torch.device) -> Place:
+    rows, along = (part.to(device) if isinstance(part, Tensor) else part for part in place)
+    return rows, along
 
 
 def _take(heads: Heads, place: Place) -> Heads:
@@ -185,19 +190,15 @@ def _take(heads: Heads, place: Place) -> Heads:
     return heads if length == heads.shape[1] else heads.narrow(1, along.start, length)
 
 
-def _place(rows: list[int], positions: Int[Tensor, "*rows tokens"], device: Any, of: int) -> Place:
+def _place(rows: list[int], positions: Int[Tensor, "*rows tokens"], of: int) -> Place:
     """Slices where they do, indices (and so a copy) where the positions are scattered.
 
     `rows` of a batch of `of`.
     """
     across = _ALL if len(rows) == of else _span(torch.tensor(rows))
     along = _span(positions) if positions.ndim == 1 else positions
-    if isinstance(along, Tensor):
-        along = along.to(device)
-        if along.ndim == 2 or isinstance(across, Tensor):
-            across = torch.tensor(rows, device=device)[:, None]
-    elif isinstance(across, Tensor):
-        across = across.to(device)
+    if isinstance(along, Tensor) and (along.ndim == 2 or isinstance(across, Tensor)):
+        across = torch.tensor(rows)[:, None]
     return across, along
 
 

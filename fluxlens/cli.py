@@ -16,7 +16,7 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 
-from fluxlens.commands import estimate, instructions, judge, study
+from fluxlens.commands import disagreements, estimate, instructions, judge, study
 
 __all__ = ["main"]
 
@@ -241,7 +241,7 @@ def _parser() -> argparse.ArgumentParser:
         help="how many there are, or one JSON object a line (default: text)",
     )
     tasks.set_defaults(run=_tasks)
-    for group in (study, estimate, instructions, judge):
+    for group in (study, estimate, instructions, judge, disagreements):
         group.register(commands)
     return parser
 

@@ -74,12 +74,11 @@ def test_groups_are_the_mask(layout, data):
 def test_contiguous_regions_are_sliced_and_scattered_ones_gathered_once():
     tokens = TextTokens("x", 6, (1, 2), (0, 3))
     layout = Layout(2, 6, (2, 2), ((2, 1),), (tokens, tokens))
-    cpu = torch.device("cpu")
-    groups = Routes(layout, [parse_edges("ref->text")] * 2)._groups(cpu)
+    groups = Routes(layout, [parse_edges("ref->text")] * 2)._groups()
     whole = slice(None)
     text, rest = ((whole, slice(0, 6)), (whole, slice(0, 10))), (whole, slice(6, 12))
     assert sorted(groups, key=str) == sorted([text, (rest, (whole, slice(0, 12)))], key=str)
-    groups = Routes(layout, [parse_edges("ref->text[padding]")] * 2)._groups(cpu)
+    groups = Routes(layout, [parse_edges("ref->text[padding]")] * 2)._groups()
     assert [len(at[1]) for at, _ in groups] == [8, 4]
     assert all(isinstance(keys[1], slice) for _, keys in groups)
 
@@ -88,8 +87,8 @@ def test_rows_under_the_same_cuts_share_calls():
     texts = tuple(TextTokens("x", 9, tuple(range(1, n)), (0,)) for n in (3, 5, 8))
     layout = Layout(3, 9, (2, 2), ((2, 1),), texts)
     content, image = parse_edges("ref->text[content]"), parse_edges("ref->image")
-    assert len(Routes(layout, [content] * 3)._groups(torch.device("cpu"))) == 2
-    assert len(Routes(layout, [content, image, ()])._groups(torch.device("cpu"))) == 5
+    assert len(Routes(layout, [content] * 3)._groups()) == 2
+    assert len(Routes(layout, [content, image, ()])._groups()) == 5
 
 
 @few

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
     Work = dict[Question, Mapping[str, Images]]
 
-__all__ = ["register"]
+__all__ = ["add_pictures", "model_of", "register"]
 
 
 def _judge(args: argparse.Namespace) -> None:
@@ -37,7 +37,7 @@ def _judge(args: argparse.Namespace) -> None:
     work, missing = _work(args)
     if not any(work.values()):
         raise ValueError(
-            f"there are no pictures to judge in {_folder(args)}; "
+            f"there are no pictures to judge in {model_of(args)}; "
             f"`fluxlens run --model {args.model}` makes them"
         )
     with _made(args) as judge, stoppable():
@@ -45,13 +45,13 @@ def _judge(args: argparse.Namespace) -> None:
             judge,
             list(work),
             {question.name: items for question, items in work.items()},
-            _folder(args),
+            model_of(args),
             concurrency=_threads(args),
             batch=args.batch,
             poll=args.poll,
             progress=None if args.progress else False,
         )
-    _report(tally, missing, _folder(args) / "verdicts")
+    _report(tally, missing, model_of(args) / "verdicts")
 
 
 def _check(args: argparse.Namespace) -> None:
@@ -74,7 +74,8 @@ def _check(args: argparse.Namespace) -> None:
             raise ValueError(f"--{option} must be at least 1, not {value}")
 
 
-def _folder(args: argparse.Namespace) -> Path:
+def model_of(args: argparse.Namespace) -> Path:
+    """The folder of the model's pictures and verdicts."""
     from fluxlens.study.paths import model_folder
 
     return model_folder(args.results, args.model)
@@ -90,7 +91,7 @@ def _work(args: argparse.Namespace) -> tuple[Work, int]:
     from fluxlens.tasks import Assets
 
     data = Assets.from_environment(args.paper_data).data
-    known, folder = load_questions(args.set), _folder(args)
+    known, folder = load_questions(args.set), model_of(args)
     every: Work = {}
     samples: dict[Question, int | None] = {}
     for need in choose(args.questions, args.family, args.recipe, args.extras):
@@ -173,58 +174,7 @@ def _report(tally: Tally, missing: int, verdicts: Path) -> None:
         )
 
 
-def _disagreements(args: argparse.Namespace) -> None:
-    from fluxlens.judge.disagree import page, show_disagreements
-    from fluxlens.judge.questions import load_questions
-    from fluxlens.study.cells import choose
-    from fluxlens.study.paths import judged
-    from fluxlens.study.world import world_of
-    from fluxlens.tables import read_verdicts
-    from fluxlens.tasks import Assets
-
-    world, data = args.world or world_of(args.model), Assets.from_environment(args.paper_data).data
-    one, two = args.judges
-    first, second = (read_verdicts(_folder(args) / "verdicts" / name) for name in (one, two))
-    blind = all(name.endswith("-blind") for name in (one, two))
-    questions = load_questions("blind" if blind else "paper")
-    parts = []
-    for need in choose(args.questions, args.family, args.recipe):
-        if need.why in first and need.why in second:
-            question = questions[need.why]
-            items = judged(_folder(args), question, world, data)
-            parts.append(
-                show_disagreements(
-                    first, second, question, items, names=(one, two), limit=args.limit
-                )
-            )
-    if not parts:
-        raise ValueError(f"no question was answered by both {one} and {two}")
-    title = f"{args.model}: where {one} and {two} differ"
-    args.to.write_text(page(parts, title), encoding="utf-8")
-    print(args.to)
-
-
-def register(commands: Any) -> None:
-    """Add the commands to the parser of `fluxlens`."""
-    _register_judge(commands)
-    parser = commands.add_parser(
-        "disagreements",
-        help="a page of the pictures on which two judges differ",
-        description="Writes one HTML page, which needs no network: for each question, the pictures "
-        "on which two judges of a model's study disagree, with what they said.",
-    )
-    parser.add_argument(
-        "judges", nargs=2, metavar="JUDGE", help="two folders of results/<model>/verdicts"
-    )
-    _add_choice(parser)
-    parser.add_argument(
-        "--limit", type=int, default=20, metavar="N", help="at most N a question (default: 20)"
-    )
-    parser.add_argument("--to", type=Path, default=Path("disagreements.html"), help="file to write")
-    parser.set_defaults(run=_disagreements)
-
-
-def _add_choice(parser: argparse.ArgumentParser) -> None:
+def add_pictures(parser: argparse.ArgumentParser) -> None:
     """Options that say which pictures and which questions are meant."""
     parser.add_argument(
         "--model", default="mini", help="whose pictures, as `fluxlens run` named it (default: mini)"
@@ -241,7 +191,8 @@ def _add_choice(parser: argparse.ArgumentParser) -> None:
     add_part(parser)
 
 
-def _register_judge(commands: Any) -> None:
+def register(commands: Any) -> None:
+    """Add the command to the parser of `fluxlens`."""
     parser = commands.add_parser(
         "judge",
         help="answer the study's questions about its pictures",
@@ -250,7 +201,7 @@ def _register_judge(commands: Any) -> None:
         "whenever you like and run it again: what has its verdict is not asked again. Exit code 0: "
         "every picture there is has its verdict.",
     )
-    _add_choice(parser)
+    add_pictures(parser)
     parser.add_argument(
         "--judge",
         default="oracle",
