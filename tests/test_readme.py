@@ -8,8 +8,13 @@ from pathlib import Path
 
 import pytest
 
+from fluxlens.judge.prices import load_prices
+from fluxlens.study.cells import EXTRAS, choose
+from fluxlens.study.estimate import SUSTAINED, gpus, make_estimate
+from fluxlens.study.plan import make_plan
 from fluxlens.study.ratios import ratios
 from fluxlens.study.shapes import model_shape
+from fluxlens.study.sizes import Sizes
 
 ROOT = Path(__file__).resolve().parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -69,3 +74,31 @@ def test_times_of_a_block_are_those_of_the_benchmark():
     block = measured("block-single-8704-bfloat16.json")
     assert rows()["ref->image"][1] == said(block, "ref->image")
     assert rows()["ref->text"][1].startswith(said(block, "ref->text"))
+
+
+PRICED = ("pictures", "forwards", "EFLOP", "hours", "questions", "dollars", "in batches")
+
+
+@pytest.mark.parametrize(
+    ("extras", "told"),
+    [((), PRICED), (tuple(EXTRAS), ("pictures", "hours", "questions", "in batches"))],
+)
+def test_the_price_is_what_estimate_says(extras, told):
+    plan, price = make_plan("mini", choose(extras=extras)), load_prices().of("claude-opus-4-7")
+    rate = SUSTAINED * gpus()["h100"].tflops
+    sizes = Sizes("paper", standing_in=True)
+    found = make_estimate(
+        plan, model_shape("klein-9b"), sizes, tflops=rate, price=price, nulls=bool(extras)
+    )
+    bill = found.total.bill
+    facts = {
+        "pictures": f"{found.total.images:,} pictures",
+        "forwards": f"{found.total.forwards:,} forwards",
+        "EFLOP": f"{found.flops / 1e18:.1f} EFLOP",
+        "hours": f"{found.hours:.1f} hours",
+        "questions": f"{bill.calls:,} questions",
+        "dollars": f"${bill.dollars:.0f} one by one",
+        "in batches": f"${bill.batch:.0f} in batches",
+    }
+    prose = " ".join(README.split())
+    assert [facts[name] for name in told if facts[name] not in prose] == []
