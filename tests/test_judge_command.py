@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -21,6 +22,7 @@ from fluxlens.judge.verdicts import spent, verdict_path
 from fluxlens.mini.drawings import SceneView, Solid, StillLife
 from fluxlens.mini.scenes import Scene
 from fluxlens.mini.world import COLORS, NO_FREE, UNDYED
+from fluxlens.study.asked import named
 from fluxlens.study.paths import judged, nulls
 
 pytest_plugins = ["judge_fixtures"]
@@ -83,6 +85,21 @@ def test_a_limit_counts_what_has_pictures_as_a_run_of_what_is_available_left_it(
     assert "more have pictures that are not made yet" not in told.err
     assert judge(results, "--concurrency", "1", "--limit", "5") == 0
     assert "2 more have pictures that are not made yet" in capfd.readouterr().err
+
+
+def test_of_a_control_its_sample_is_asked_about_whatever_other_pictures_there_are(tmp_path):
+    folder = tmp_path / "mini"
+    one = named("color", "placebo", "noise-pad")
+    everything = replace(one, need=replace(one.need, sample=None)).items(folder, "mini")
+    sample = set(one.items(folder, "mini"))
+    some = [*sample, *[entity for entity in everything if entity not in sample][:6]]
+    for path in {path for entity in some for path in everything[entity].values()}:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        StillLife("mug", COLORS["red"]).draw(NO_FREE).save(path)
+    words = ["judge", "--results", str(tmp_path), "--questions", "i2i2i_color", "--extras"]
+    assert main([*words, "controls", "--no-progress", "--concurrency", "1"]) == 0
+    verdicts = folder / "verdicts" / "oracle" / f"{one.name}.csv"
+    assert {entity for entity, _ in rows(verdicts)} == sample
 
 
 def test_the_blind_set_has_its_own_folder(results, capfd):

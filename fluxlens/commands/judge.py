@@ -117,7 +117,7 @@ def _work(args: argparse.Namespace) -> tuple[Work, int]:
         made = [(id, images) for id, images in items.items() if there(images)]
         most = [len(items), samples.get(question), args.limit]
         wanted = min(count for count in most if count is not None)
-        work[question] = dict(made[: args.limit])
+        work[question] = dict(made[:wanted])
         missing += max(0, wanted - len(work[question]))
     return work, missing
 
