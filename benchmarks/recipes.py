@@ -13,8 +13,6 @@ from PIL import Image
 
 import fluxlens as fl
 from fluxlens._encode import used_layers
-from fluxlens._starts import Starts
-from fluxlens.sampler import rows_of, sample
 
 from .measure import Case
 
@@ -56,27 +54,27 @@ def random_mini() -> fl.Flux:
 def cases(flux: fl.Flux, side: int) -> list[Case]:
     """Single edits of one `side` by `side` picture, the sweep and the text path."""
     ref, other = (picture(side, seed) for seed in (1, 2))
-    rows, edit = rows_of(flux, PROMPT, ref, 0)[0], flux.edit
+    edit = flux.edit
 
     def plain() -> Any:
         return edit(PROMPT, ref, seed=0)
 
     style, color = flux.binding.style, flux.binding.color
-    with flux.capture(style) as acts:
+    with flux.capture([style, color]) as acts:
         plain()
+    early, late = acts.pick(style), acts.pick(color)
 
     def capture() -> None:
         with flux.capture(style):
             plain()
 
     def patch() -> None:
-        with flux.patch(acts):
+        with flux.patch(early):
             edit(PROMPT, other, seed=1)
 
     out = [
         Case("edit", plain),
         Case("generation", lambda: flux.generate(PROMPT, height=side, width=side), "edit"),
-        Case("edit, its last block for the image alone", lambda: sample(flux, rows), "edit", 1.0),
         Case("capture", capture, "edit", 1.03),
         Case("patch", patch, "edit", 1.03),
         Case("stock edit", lambda: stock(flux, ref)),
@@ -99,7 +97,11 @@ def cases(flux: fl.Flux, side: int) -> list[Case]:
             lambda: fl.i2i_patch(flux, PROMPT, block=color, tokens=kinds, **pair),
             "edit",
         ),
-        *begun_late(flux, color, pair),
+        Case(
+            "I2I patch, its source captured before",
+            lambda: fl.i2i_patch(flux, PROMPT, block=color, acts=late, **pair),
+            "edit",
+        ),
         Case("lens at every block, one by one", lambda: one_by_one(flux, ref)),
         Case(
             "lens at every block, in a batch",
@@ -137,27 +139,6 @@ def knockouts(flux: fl.Flux, ref: Image.Image, cut: str, plain: Callable[[], Any
         Case(f"{cut}, by mask", lambda: run("mask"), "edit"),
         Case(f"{cut}, attention_kwargs", lambda: stock(flux, ref, dense), "stock edit"),
     ]
-
-
-def begun_late(flux: fl.Flux, block: str, pair: dict[str, Any]) -> list[Case]:
-    """A patch whose source was captured before, without and with its target's edit at hand."""
-    sources, _ = rows_of(flux, PROMPT, pair["source"], pair["seeds"][0])
-    targets, _ = rows_of(flux, PROMPT, pair["target"], pair["seeds"][1])
-    starts = Starts({block: targets})
-    with flux.capture(block) as acts:
-        sample(flux, sources)
-    with starts.open(flux):
-        sample(flux, targets)
-
-    def patch() -> None:
-        fl.i2i_patch(flux, PROMPT, block=block, acts=acts, **pair)
-
-    def late() -> None:
-        with starts.open(flux):
-            patch()
-
-    name = "I2I patch, its source captured before"
-    return [Case(name, patch, "edit"), Case(f"{name}, begun in its target's edit", late, name, 1.0)]
 
 
 def stock(flux: fl.Flux, ref: Image.Image, mask: torch.Tensor | None = None) -> Any:

@@ -6,8 +6,6 @@ from helpers import PROMPT, close
 
 import fluxlens as fl
 from fluxlens._folder import ModelError
-from fluxlens._starts import Starts
-from fluxlens.sampler import rows_of, sample
 
 pytestmark = pytest.mark.filterwarnings("ignore")
 
@@ -30,10 +28,7 @@ def everything(flux, red, blue):
     with flux.patch(acts):
         yield flux.edit(PROMPT, blue, seed=1, steps=1)
     yield fl.drop_reference(flux, PROMPT, red, after="double.0", steps=1).image
-    targets, _ = rows_of(flux, PROMPT, blue, 1)
-    with Starts({"double.0": targets}).open(flux):  # compiled blocks are run all the same
-        sample(flux, targets, steps=1)
-        yield fl.i2i_patch(flux, PROMPT, red, blue, block="double.0", steps=1).image
+    yield fl.i2i_patch(flux, PROMPT, red, blue, block="double.0", steps=1).image
 
 
 @pytest.mark.parametrize(

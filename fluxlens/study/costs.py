@@ -3,7 +3,7 @@
 >>> costs = Costs(model_shape("klein-9b"))
 >>> size = Size(1024, 1024, ref=4096, patches=1369)
 >>> f"{costs.own(knockout, size) / costs.own(edit, size):.3f}"  # of ref->image
-'0.941'
+'0.945'
 
 All counts are of operations, for one row at a time: a batch costs the sum of its rows.
 """
@@ -27,10 +27,9 @@ __all__ = ["Costs", "transformer_flops"]
 class Costs:
     """The transformer's work for a picture of a size.
 
-    With ``shared_only`` every forward is run to its end and a knockout computes what it then
-    masks: what sharing alone saves. Otherwise captures stop behind their block, patched runs begin
-    behind theirs, knockouts skip what they cut, and the last block runs for the image alone where
-    nobody captures behind it: as fluxlens does all four.
+    With ``shared_only`` every forward is run to its end, its reference too, and a knockout
+    computes what it then masks: what sharing alone saves. Otherwise captures stop after their
+    block, knockouts skip what they cut and a dropped reference is gone, as fluxlens does all three.
     """
 
     def __init__(self, model: ModelShape, *, shared_only: bool = False) -> None:
@@ -40,10 +39,10 @@ class Costs:
         """The joint sequence of an edit."""
         return Tokens(self.model.text_tokens, size.image, size.ref)
 
-    def forward(self, size: Size, edit: bool = True) -> Flops:
-        """A forward with nothing done to it."""
-        tokens = self.tokens(size)
-        return self.model.transformer.forward(tokens if edit else tokens.without_refs())
+    def forward(self, size: Size, edit: bool = True, **how: Any) -> Flops:
+        """Count a forward of an edit or a generation; `how` goes to `TransformerCost.forward`."""
+        tokens = self.tokens(size) if edit else self.tokens(size).without_refs()
+        return self.model.transformer.forward(tokens, **how)
 
     def decode(self, size: Size) -> float:
         """The VAE's work for a picture."""
@@ -55,50 +54,28 @@ class Costs:
 
     def own(self, picture: Picture, size: Size) -> float:
         """A picture's own run, without the source run that it may read."""
-        edits = picture.edits and picture.variant != "none"  # a reference severed from the start
-        if self.shared_only:
-            return picture.steps * self.forward(size, edits).total
-        forward = self._forward(size, edits)
-        if edits:
-            if picture.recipe == "attention_knockout":
-                forward = self._forward(size, cut=(picture.variant,))
-            if picture.recipe == "drop_reference":
-                after = self.model.binding[picture.binding] if picture.binding else picture.variant
-                forward = self._forward(size, cut=PREFIX, ref_until=after)
-            if picture.recipe == "i2i_patch":
-                return self._patched(picture, size)
-        return picture.steps * forward.total
-
-    def _patched(self, picture: Picture, size: Size) -> float:
-        block = self.block(picture)
-        if self._is_last(block):  # it is heard there, and so run whole
-            return picture.steps * self.forward(size).total
-        late = self._forward(size, behind=block)
-        return late.total + (picture.steps - 1) * self._forward(size).total
-
-    def _forward(self, size: Size, edit: bool = True, **how: Any) -> Flops:
-        tokens = self.tokens(size) if edit else self.tokens(size).without_refs()
-        return self.model.transformer.forward(tokens, **{"whole": False, **how})
-
-    def _is_last(self, block: str) -> bool:
-        return self.model.transformer.index(block) == self.model.transformer.blocks - 1
+        if self.shared_only or picture.recipe not in ("attention_knockout", "drop_reference"):
+            return picture.steps * self.forward(size, picture.edits).total
+        if picture.recipe == "attention_knockout":
+            return picture.steps * self.forward(size, cut=(picture.variant,)).total
+        after = self.model.binding[picture.binding] if picture.binding else picture.variant
+        return picture.steps * self.forward(size, cut=PREFIX, ref_until=after).total
 
     def block(self, picture: Picture) -> str:
-        """The block that a lens or a patch reads its source behind."""
+        """The block that a lens or a patch reads its source after."""
         assert picture.depth is not None
         return picture.block or self.model.binding[picture.depth]
 
     def capture(self, steps: int, block: str, size: Size) -> float:
-        """A source run that nobody looks at; its last forward ends behind `block`."""
-        if self.shared_only:
-            return steps * self.forward(size).total
-        forward = self._forward(size, whole=self._is_last(block)).total
-        return (steps - 1) * forward + self._forward(size, last=block).total
+        """A source run that nobody looks at; its last forward ends after `block`."""
+        whole = self.forward(size).total
+        stopped = whole if self.shared_only else self.forward(size, last=block).total
+        return (steps - 1) * whole + stopped
 
     def deepest(self, unit: Unit) -> str:
-        """The block behind which a unit's source run may stop.
+        """The block after which a unit's source run may stop.
 
-        Where units of a batch read different blocks all stop behind the deepest, which is not
+        Where units of a batch read different blocks all stop after the deepest, which is not
         counted: only a sweep over blocks does that.
         """
         named = [self.block(picture) for picture in unit.pictures if picture.depth is not None]
@@ -117,11 +94,8 @@ def transformer_flops(plan: Plan, sizes: Sizes, costs: Costs) -> dict[str, float
         if run is not None and run.stops:
             stopped[run.steps, costs.deepest(unit), sizes.of(unit.task)] += 1
         if unit.donors:
-            behind = costs.model.binding["color" if unit.task.family == "color" else "style"]
-            stopped[4, behind, sizes.of(unit.task)] += len(unit.donors)
-    if not costs.shared_only:
-        for picture in plan.visits:
-            stopped[1, costs.block(picture), sizes.of(picture.task)] += 1
+            block = costs.model.binding["color" if unit.task.family == "color" else "style"]
+            stopped[4, block, sizes.of(unit.task)] += len(unit.donors)
     out: defaultdict[str, float] = defaultdict(float)
     for (recipe, _, _, mix), pictures in own.items():
         out[recipe] += len(pictures) * mix.mean(partial(costs.own, pictures[0]))

@@ -3,7 +3,7 @@
 >>> plan, sizes = make_plan("mini", choose()), Sizes("paper", standing_in=True)
 >>> estimate = make_estimate(plan, model_shape("klein-9b"), sizes, tflops=396, price=price)
 >>> f"{estimate.flops / 1e18:.2f} EFLOP, {estimate.hours:.1f} GPU-hours"
-'6.20 EFLOP, 4.3 GPU-hours'
+'6.50 EFLOP, 4.6 GPU-hours'
 
 Operations are counted on the model's configuration, everything else follows from them and from the
 pictures' sizes. The same cells as the authors' released code runs them stand beside it.

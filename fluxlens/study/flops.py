@@ -65,7 +65,7 @@ class Flops:
     """A count by what it is spent on: ``Flops(linear=2.0, attention=1.0).total``.
 
     ``linear`` and ``attention`` belong to the blocks; ``ends`` are the embedders before them, the
-    modulations and the output layer behind, 0.04 % of an edit, which ``blocks`` leaves out.
+    modulations and the output layer after, 0.04 % of an edit, which ``blocks`` leaves out.
     """
 
     linear: float = 0
@@ -142,44 +142,30 @@ class TransformerCost:
         tokens: Tokens,
         *,
         cut: Sequence[str] = (),
-        behind: str | None = None,
         last: str | None = None,
         ref_until: str | None = None,
-        whole: bool = True,
     ) -> Flops:
-        """One forward of one row.
+        """Count one forward of one row.
 
-        ``cut`` edges are not computed. ``last`` ends the forward behind that block; ``behind``
-        begins it behind that one, from a kept state, though the embedders run all the same. After
-        ``ref_until`` the reference's rows are gone; ``cut`` holds up to there. Of the last block
-        only the image's rows are read: a forward that is not ``whole`` makes no others, but their
-        keys and values; under a ``cut`` at least their queries are left out.
+        ``cut`` edges are not computed. ``last`` ends the forward after that block. After
+        ``ref_until`` the reference's rows are gone, for ``"none"`` from the first block on; ``cut``
+        holds up to there. `ValueError` for blocks and edges that there are not.
         """
-        start = 0 if behind is None else self.index(behind) + 1
-        stop = self.blocks if last is None else self.index(last) + 1
-        gone = self.blocks if ref_until is None else self.index(ref_until) + 1
+        stop = self._count(last)
+        gone = 0 if ref_until == "none" else self._count(ref_until)
         linear = attention = 0.0
-        for block in range(start, stop):
+        there = tokens
+        for block in range(stop):
             there = tokens if block < gone else tokens.without_refs()
-            closed = cut if block < gone else ()
-            end = block == self.blocks - 1
-            queries = there.image if end and (closed or not whole) else there.length
-            pairs = queries * there.length - self._lost(there, closed, end)
-            attention += 4 * self.width * pairs
-            unread = 0 if whole or not end else there.length - there.image
-            linear += 2 * (self.weights * there.length - self._saved * unread)
-        read = there.length - there.text if whole else there.image
-        return Flops(linear, attention, self._before(tokens) + (0 if last else self._behind(read)))
+            lost = sum(there.cut(edge) for edge in cut) if block < gone else 0
+            linear += 2 * self.weights * there.length
+            attention += 4 * self.width * (there.length**2 - lost)
+        after = 0 if last else self._after(there.length - there.text)
+        return Flops(linear, attention, self._before(tokens) + after)
 
-    @property
-    def _saved(self) -> int:
-        """Weights that a row does not pass of which only keys and values are made."""
-        return self.weights - 2 * self.width**2 if self.single else 0
-
-    @staticmethod
-    def _lost(tokens: Tokens, cut: Sequence[str], end: bool) -> float:
-        """Pairs of a query and a key that are cut, in the last block those of the image alone."""
-        return sum(tokens.cut(edge) for edge in cut if not end or edge.endswith("->image"))
+    def _count(self, last: str | None) -> int:
+        """Count the blocks up to and including `last`, which is by default the last of all."""
+        return self.blocks if last is None else self.index(last) + 1
 
     def _before(self, tokens: Tokens) -> float:
         """Both embedders, the time's, and the three modulations."""
@@ -188,5 +174,5 @@ class TransformerCost:
         time = self.time * self.width + self.width**2
         return 2 * (context + latents + time + 15 * self.width**2)
 
-    def _behind(self, rows: float) -> float:
+    def _after(self, rows: float) -> float:
         return 2 * (2 * self.width**2 + rows * self.width * self.channels)

@@ -20,7 +20,6 @@ from PIL import Image
 
 import fluxlens as fl
 from fluxlens._recipes import records_of
-from fluxlens._starts import Starts
 from fluxlens.hooks import Activations
 from fluxlens.sampler import Row, rows_of, sample
 from fluxlens.study.control_runs import Controls
@@ -95,8 +94,6 @@ class Maker:
             if group[0].recipe in CONTROLS:
                 captured = self.controls.capture(group, batch.rows)
                 yield Made("capture", 0, captured, clock.lap())
-            if group[0].recipe == "i2i_patch" and (visited := source.visit()):
-                yield Made("capture", 0, visited, clock.lap())
             images, records = self._run(group, source)
             seconds = clock.lap()
             for n in missing:
@@ -170,11 +167,10 @@ class Maker:
             if first.recipe == "i2i_patch":
                 sources = [picture.origin for picture in group]
                 pairs = [(s.noise_seed, t.noise_seed) for s, t in zip(sources, tasks, strict=True)]
-                with source.starts.open(flux):
-                    result = fl.i2i_patch(
-                        flux, source=self.images(sources), target=self.images(tasks), seeds=pairs,
-                        acts=acts, **given, **rows,
-                    )  # fmt: skip
+                result = fl.i2i_patch(
+                    flux, source=self.images(sources), target=self.images(tasks), seeds=pairs,
+                    acts=acts, **given, **rows,
+                )  # fmt: skip
             else:
                 lens = fl.t2i_lens if first.recipe == "t2i_lens" else fl.color_lens
                 result = lens(flux, ref=self.images(tasks), seed=seeds, acts=acts, **given, **rows)
@@ -208,19 +204,6 @@ class _Source:
         self.images: list[Image.Image] = []
         self.records: list[dict[str, Any]] = []
         self.acts: Activations | None = None
-        self.starts = self._starts(batch) if patches else Starts({})
-        self._visited = False
-
-    def _starts(self, batch: Batch) -> Starts:
-        """Where patched runs begin: behind their block, in their target's own edit."""
-        targets: dict[str, dict[str, Task]] = {}
-        for picture in (picture for unit in batch.units for picture in unit.pictures):
-            if picture.recipe == "i2i_patch":
-                block = str(self.maker.requests.block(picture))
-                targets.setdefault(block, {})[picture.task.task_id] = picture.task
-        # behind the last block nothing is left to be run
-        targets.pop(self.maker.flux.blocks[-1], None)
-        return Starts({b: self.maker.rows([*tasks.values()]) for b, tasks in targets.items()})
 
     def run(self) -> None:
         flux, rows = self.maker.flux, self.maker.rows(self.tasks)
@@ -231,27 +214,9 @@ class _Source:
             return
         blocks = flux.select(self.blocks)
         keep = flux.capture(blocks, tokens="text", steps=self.kept)
-        with keep as self.acts, self.starts.open(flux):
+        with keep as self.acts:
             last = None if self.edits else blocks[-1]
             self.images = sample(flux, rows, stop_after=last, **run)
-
-    def visit(self) -> int:
-        """Have the beginnings of patched runs whose target's edit is not in this batch.
-
-        They are made once and all together, whichever patch wants them first; gives the forwards.
-        """
-        if self._visited:
-            return 0
-        self._visited = True
-        found: dict[str, list[Task]] = {}
-        for picture in self.batch.visits:
-            found.setdefault(str(self.maker.requests.block(picture)), []).append(picture.task)
-        with self.starts.open(self.maker.flux):
-            for block, tasks in found.items():
-                rows = self.maker.rows(tasks)
-                run: dict[str, Any] = {"steps": 1, "batch": self.batch.rows}
-                sample(self.maker.flux, rows, stop_after=block, **run)
-        return sum(map(len, found.values()))
 
     def of(self, group: Sequence[Picture]) -> Activations:
         """The text tokens behind each picture's source, a row each."""

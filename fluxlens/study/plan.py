@@ -13,7 +13,7 @@ whichever worker, is made in the same company and comes out the same.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from itertools import groupby
@@ -62,15 +62,10 @@ class Batch:
         """Each distinct prompt of its runs."""
         return _prompts(picture for unit in self.units for picture in unit.pictures)
 
-    @cached_property
-    def visits(self) -> list[Picture]:
-        """Patches, one a target and block, whose target's edit is not among this batch's runs."""
-        return _visits(self.units)
-
     @property
     def forwards(self) -> int:
         """Forwards of all its runs, counted by rows."""
-        return sum(unit.forwards for unit in self.units) + len(self.visits)
+        return sum(unit.forwards for unit in self.units)
 
 
 @dataclass(frozen=True)
@@ -96,13 +91,7 @@ class Plan:
     @property
     def forwards(self) -> int:
         """Forwards of the transformer, counted by rows, those cut short included."""
-        return sum(unit.forwards for unit in self.units) + len(self.visits)
-
-    @cached_property
-    def visits(self) -> list[Picture]:
-        """As `Batch.visits`, of all batches."""
-        kinds = groupby(self.units, _kind)
-        return [picture for _, members in kinds for picture in _visits(list(members))]
+        return sum(unit.forwards for unit in self.units)
 
     @cached_property
     def references(self) -> dict[Reference, Task]:
@@ -124,7 +113,6 @@ class Plan:
             if unit.source_run and unit.source_run.stops:
                 forwards["capture"] += unit.source_run.steps
             forwards["capture"] += 4 * len(unit.donors)
-        forwards["capture"] += len(self.visits)
         names = [name for name in ("capture", *RECIPES) if forwards[name]]
         return {name: (pictures[name], forwards[name]) for name in names}
 
@@ -132,14 +120,13 @@ class Plan:
         """The plan's batches for a model that reads `text` tokens of text.
 
         A run has as many rows as fit, each counted as an edit of a reference of its own size,
-        into `tokens` tokens, and at least one. A batch has as many units, and more only where they
-        patch into one another's edits, which then begin the patched runs.
+        into `tokens` tokens, and at least one. A batch has as many units.
         """
         out: list[Batch] = []
         for (family, height, width, _), members in groupby(self.units, _kind):
             row = text + 2 * (height // PIXELS) * (width // PIXELS)
             rows = max(1, tokens // row)
-            for units in _filled(list(members), rows):
+            for units in _cut(list(members), rows):
                 name = f"batch {len(out) + 1}, {family} {width}×{height}"
                 out.append(Batch(name, units, rows))
         return out
@@ -147,45 +134,6 @@ class Plan:
 
 def _cut(items: list[T], size: int) -> list[tuple[T, ...]]:
     return [tuple(items[n : n + size]) for n in range(0, len(items), size)]
-
-
-def _filled(units: Sequence[Unit], size: int) -> Iterator[tuple[Unit, ...]]:
-    """At most `size` units together, but those that patch into one another never apart."""
-    batch: list[Unit] = []
-    for linked in _linked(units):
-        if batch and len(batch) + len(linked) > size:
-            yield tuple(batch)
-            batch = []
-        batch += linked
-    yield tuple(batch)
-
-
-def _linked(units: Sequence[Unit]) -> list[list[Unit]]:
-    """Sets of units that no patch joins, each where its first unit stands."""
-    towards: dict[str, str] = {}
-
-    def end(name: str) -> str:
-        while name in towards:
-            name = towards[name]
-        return name
-
-    for unit in units:
-        for target in {p.task.task_id for p in unit.pictures if p.recipe == "i2i_patch"}:
-            one, other = end(unit.task.task_id), end(target)
-            if one != other:
-                towards[one] = other
-    found: dict[str, list[Unit]] = {}
-    for unit in units:
-        found.setdefault(end(unit.task.task_id), []).append(unit)
-    return list(found.values())
-
-
-def _visits(units: Sequence[Unit]) -> list[Picture]:
-    """Of the patches onto other targets than these units' tasks, one a target and block."""
-    own = {unit.task.task_id for unit in units}
-    patches = [p for unit in units for p in unit.pictures if p.recipe == "i2i_patch"]
-    found = {(p.task.task_id, p.block): p for p in patches if p.task.task_id not in own}
-    return list(found.values())
 
 
 def _prompts(pictures: Iterable[Picture]) -> frozenset[str]:

@@ -1,8 +1,8 @@
 """Every recipe's operations beside the plain edit that it studies, at one size.
 
 >>> [row.recipe for row in ratios(model_shape("klein-9b"))][:2]
-['plain edit', 'edit, its last block for the image alone']
->>> f"{ratios(model_shape('klein-9b'))[2].ratio:.3f}"
+['plain edit', 'generation']
+>>> f"{ratios(model_shape('klein-9b'))[1].ratio:.3f}"
 '0.467'
 """
 
@@ -10,7 +10,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import partial
 
 from fluxlens.study.flops import Tokens
 from fluxlens.study.shapes import ModelShape
@@ -54,11 +53,10 @@ def ratios(model: ModelShape, image: int = 4096, ref: int = 4096) -> list[Ratio]
 
 
 def _costs(model: ModelShape, tokens: Tokens) -> Iterator[tuple[str, int, float]]:
-    """As the recipes and a study run them; a plain edit is the stock pipeline's, run whole."""
-    forward = partial(model.transformer.forward, whole=False)
-    yield "plain edit", STEPS, STEPS * model.transformer.forward(tokens).total
+    """As the recipes and a study run them."""
+    forward = model.transformer.forward
     edit, generation = forward(tokens).total, forward(tokens.without_refs()).total
-    yield "edit, its last block for the image alone", STEPS, STEPS * edit
+    yield "plain edit", STEPS, STEPS * edit
     yield "generation", STEPS, STEPS * generation
     for cut in CUTS:
         yield f"knockout {cut}", STEPS, STEPS * forward(tokens, cut=(cut,)).total
@@ -73,5 +71,3 @@ def _costs(model: ModelShape, tokens: Tokens) -> Iterator[tuple[str, int, float]
     for block in (style, color):
         source = (STEPS - 1) * edit + stopped[block]
         yield f"patch at {block}, source and target", 2 * STEPS, source + STEPS * edit
-        resumed = forward(tokens, behind=block).total + (STEPS - 1) * edit
-        yield f"patch at {block}, target begun behind it", STEPS, resumed
