@@ -13,10 +13,9 @@ from typing import Any
 
 import torch
 from diffusers.models.transformers import transformer_flux2 as stock
-
 from fluxlens._attention import Routes, installed
-from fluxlens.knockout import parse_edges
-from fluxlens.layout import Layout, TextTokens
+
+from fluxlens.core import Layout, TextTokens, parse_edges
 
 from .measure import Case
 from .recipes import CUTS

@@ -26,7 +26,7 @@ def cases(model: str | None, side: int) -> list[Case]:
     return out
 
 
-def _runs(flux: fl.Flux, side: int) -> Iterator[tuple[str, Callable[[], Any]]]:
+def _runs(flux: fl.Editor, side: int) -> Iterator[tuple[str, Callable[[], Any]]]:
     ref, block = picture(side, 1), flux.binding.style
     with flux.capture(block) as acts:
         flux.edit(PROMPT, ref, seed=0)

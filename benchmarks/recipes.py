@@ -9,10 +9,10 @@ from typing import Any
 
 import numpy as np
 import torch
+from fluxlens._encode import used_layers
 from PIL import Image
 
 import fluxlens as fl
-from fluxlens._encode import used_layers
 
 from .measure import Case
 
@@ -20,12 +20,12 @@ PROMPT = "draw a mug in this color"
 CUTS = ("ref->text", "ref->image", "ref->text[padding]", "ref->text[content]")
 
 
-def load(model: str | None) -> fl.Flux:
+def load(model: str | None) -> fl.Editor:
     """A model by name or folder; without one, random weights of mini's shape."""
     return fl.load(model) if model else random_mini()
 
 
-def random_mini() -> fl.Flux:
+def random_mini() -> fl.Editor:
     """The stock classes at mini's sizes: what its weights are does not change how long it takes."""
     from diffusers import Flux2KleinPipeline
 
@@ -42,7 +42,7 @@ def random_mini() -> fl.Flux:
         is_distilled=True,
     )
     pipe.set_progress_bar_config(disable=True)
-    return fl.Flux(
+    return fl.Editor(
         pipe,
         name="mini's shape, random weights",
         max_sequence_length=text["max_sequence_length"],
@@ -51,7 +51,7 @@ def random_mini() -> fl.Flux:
     )
 
 
-def cases(flux: fl.Flux, side: int) -> list[Case]:
+def cases(flux: fl.Editor, side: int) -> list[Case]:
     """Single edits of one `side` by `side` picture, the sweep and the text path."""
     ref, other = (picture(side, seed) for seed in (1, 2))
     edit = flux.edit
@@ -124,7 +124,7 @@ def cases(flux: fl.Flux, side: int) -> list[Case]:
     return out
 
 
-def knockouts(flux: fl.Flux, ref: Image.Image, cut: str, plain: Callable[[], Any]) -> list[Case]:
+def knockouts(flux: fl.Editor, ref: Image.Image, cut: str, plain: Callable[[], Any]) -> list[Case]:
     """A cut without a mask, with our mask, and as the pipeline's own `attention_kwargs`."""
 
     def run(attention: str) -> None:
@@ -141,7 +141,7 @@ def knockouts(flux: fl.Flux, ref: Image.Image, cut: str, plain: Callable[[], Any
     ]
 
 
-def stock(flux: fl.Flux, ref: Image.Image, mask: torch.Tensor | None = None) -> Any:
+def stock(flux: fl.Editor, ref: Image.Image, mask: torch.Tensor | None = None) -> Any:
     """The pipeline's own call, which encodes prompt and reference each time."""
     return flux.pipe(
         prompt=PROMPT,
@@ -154,13 +154,13 @@ def stock(flux: fl.Flux, ref: Image.Image, mask: torch.Tensor | None = None) -> 
     ).images[0]
 
 
-def one_by_one(flux: fl.Flux, ref: Image.Image) -> None:
+def one_by_one(flux: fl.Editor, ref: Image.Image) -> None:
     for block in flux.blocks:
         fl.t2i_lens(flux, PROMPT, ref, block=block)
 
 
 @torch.no_grad()
-def encode(flux: fl.Flux, whole: bool = False) -> Any:
+def encode(flux: fl.Editor, whole: bool = False) -> Any:
     device = flux.device
     if whole:
         return flux.pipe.encode_prompt(PROMPT, device=device, **flux.pipe_kwargs)
@@ -173,5 +173,5 @@ def picture(side: int, seed: int) -> Image.Image:
     return Image.fromarray(blobs).resize((side, side), Image.Resampling.BICUBIC)
 
 
-def describe(model: str | None, flux: fl.Flux) -> str:
+def describe(model: str | None, flux: fl.Editor) -> str:
     return flux.name if model is None else f"{flux.name} ({Path(model).name})"

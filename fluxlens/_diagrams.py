@@ -18,7 +18,7 @@ import numpy as np
 from ._page import CUT, IMAGE, REF, TEXT, Html, framed
 
 if TYPE_CHECKING:
-    from .layout import Layout
+    from .core import Layout
 
 _OPACITY = {"content": 1.0, "template": 0.55, "pad": 0.3, "": 1.0}
 

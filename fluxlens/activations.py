@@ -36,8 +36,7 @@ from numpy import ndarray
 from torch import Tensor
 from torch.nn.functional import cosine_similarity
 
-from .hooks import Activations
-from .layout import Layout, Region
+from .core import Activations, Layout, Region
 
 __all__ = ["Natural", "Spread", "Summary", "joined", "percentiles", "summarize"]
 

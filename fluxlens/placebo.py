@@ -21,7 +21,7 @@ import torch
 from torch import Tensor
 
 if TYPE_CHECKING:
-    from .hooks import Activations
+    from .core import Activations
 
 __all__ = ["blend", "mean", "noise", "shuffled"]
 

@@ -28,7 +28,7 @@ def prepare(image: object) -> Image.Image:
     width, height = image.size
     if min(width, height) < 64:
         raise ValueError(
-            f"the reference is {width}×{height} pixels; FLUX.2's pipeline needs at least 64 on "
+            f"the reference is {width}×{height} pixels; editors need at least 64 on "
             "each side: use a larger image, or enlarge it with image.resize(...)"
         )
     if max(width, height) > 8 * min(width, height):
@@ -54,3 +54,14 @@ def prepare_row(reference: object) -> tuple[Image.Image, ...]:
             raise ValueError("a row's list of references is empty; pass None for no reference")
         return tuple(prepare(image) for image in reference)
     return (prepare(reference),)
+
+
+def encoded_size(width: int, height: int, multiple: int = 16) -> tuple[int, int]:
+    """Give the (width, height) in pixels at which FLUX.2's pipelines really encode a reference.
+
+    They shrink what exceeds 1024² pixels and then crop each side to a multiple, silently.
+    """
+    if width * height > 1024 * 1024:
+        scale = (1024 * 1024 / (width * height)) ** 0.5
+        width, height = int(width * scale), int(height * scale)
+    return width // multiple * multiple, height // multiple * multiple

@@ -80,10 +80,15 @@ def _no_leaks(request):
     yield
     if "models" not in request.fixturenames:
         return
+    from diffusers.models.transformers import transformer_flux2
+
+    from fluxlens.core import Watch
+
     for flux in request.getfixturevalue("models").values():
         assert hooks(flux) == 0
-        assert not flux.watch.contexts
+        assert not Watch.of(flux).interventions
         assert "encode_prompt" not in vars(flux.pipe)
+    assert not hasattr(transformer_flux2.dispatch_attention_fn, "users")
 
 
 def hooks(flux) -> int:

@@ -20,7 +20,7 @@ def folder(tmp_path_factory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def small(folder) -> fl.Flux:
+def small(folder) -> fl.Editor:
     return fl.load(folder)
 
 

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from fluxlens._folder import digest
 from fluxlens.cli import _parser
+from fluxlens.loading import digest
 from fluxlens.mini.export import WEIGHTS
 from fluxlens.study.cells import EXTRAS
 from tools import full, notebooks

@@ -8,8 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from fluxlens._folder import SHIPPED_NAMES, digest
+from fluxlens.loading import digest
 from fluxlens.mini.export import WEIGHTS
+from fluxlens.models import SHIPPED_NAMES
 from tools import full, notebooks
 
 ROOT = notebooks.ROOT

@@ -9,16 +9,14 @@ import torch
 from conftest import picture
 from diffusers.models.attention_dispatch import attention_backend, dispatch_attention_fn
 from diffusers.models.transformers import transformer_flux2 as stock_module
+from fluxlens._attention import Routes
 from helpers import PROMPT, final, states, stock
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from torch.utils.flop_counter import FlopCounterMode
 
 import fluxlens as fl
-from fluxlens._attention import Routes
-from fluxlens._drop import Drop
-from fluxlens.knockout import parse_edges
-from fluxlens.layout import Layout, Region, TextTokens
+from fluxlens.core import Drop, Layout, Region, TextTokens, parse_edges
 
 CLOSE = {"rtol": 1e-4, "atol": 1e-5}
 PARTS = ["text", "text[content]", "text[padding]", "text[template]", "text[pad]", "image", "ref"]
@@ -190,7 +188,7 @@ def test_operations_can_be_counted_without_weights():
     """On the meta device nothing is computed, and a cut takes out just the pairs that it cuts."""
     shape = tiny.Shape()
     pipe = tiny.build(shape)
-    flux = fl.Flux(pipe, max_sequence_length=40, text_layers=(1, 2), default_size=96)
+    flux = fl.Editor(pipe, max_sequence_length=40, text_layers=(1, 2), default_size=96)
     layout = flux.layout(PROMPT, picture(96, 96))
     pipe.transformer.to("meta")
 

@@ -5,7 +5,7 @@ import torch
 from helpers import PROMPT, close
 
 import fluxlens as fl
-from fluxlens._folder import ModelError
+from fluxlens.core import ModelError
 
 pytestmark = pytest.mark.filterwarnings("ignore")
 

@@ -3,15 +3,15 @@
 import pytest
 import torch
 from conftest import picture
+from fluxlens._encode import embed, used_layers
 from helpers import PROMPT, close, same, stock
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from torch.utils.flop_counter import FlopCounterMode
 
 import fluxlens as fl
-from fluxlens._drop import Drop
-from fluxlens._encode import embed, used_layers
-from fluxlens.sampler import rows_of, sample
+from fluxlens.core import Drop
+from fluxlens.pipelines import rows_of, sample
 
 few = settings(
     max_examples=4,

@@ -12,8 +12,7 @@ import pytest
 from PIL import Image
 
 from fluxlens import figures
-from fluxlens.knockout import attention_mask
-from fluxlens.layout import Layout, TextTokens
+from fluxlens.core import Layout, TextTokens, attention_mask
 from fluxlens.statistics import wilson
 
 EVIL = '<script>alert("x")</script> & "more"'

@@ -17,10 +17,9 @@ from torch.utils.flop_counter import FlopCounterMode
 from transformers import Qwen3Config, Qwen3ForCausalLM
 
 import fluxlens as fl
-from fluxlens._folder import HUB_NAMES
-from fluxlens.layout import text_tokens
+from fluxlens.models import KNOWN
 from fluxlens.mini import architecture
-from fluxlens.sampler import rows_of, sample
+from fluxlens.pipelines import rows_of, sample
 from fluxlens.study.encoders import TextCost, VaeCost
 from fluxlens.study.flops import Tokens, TransformerCost
 from fluxlens.study.ratios import GOALS, ratios
@@ -138,7 +137,7 @@ def test_a_study_s_forward_of_klein_on_the_meta_device(name, cut):
     layers = (1,) * (
         config["joint_attention_dim"] // tiny.Shape().text_width
     )  # as many as it reads
-    flux = fl.Flux(pipe, max_sequence_length=512, text_layers=layers, default_size=1024)
+    flux = fl.Editor(pipe, max_sequence_length=512, text_layers=layers, default_size=1024)
     layout = flux.layout(PROMPT, picture(1024, 1024), 1024, 1024)
     tokens = replace(EDIT, content=len(layout.positions("text[content]")))
     assert (layout.text, layout.length) == (tokens.text, tokens.length)
@@ -295,7 +294,7 @@ def test_the_kleins_have_the_papers_blocks_and_their_hub_ids():
     for name, (style, color) in blocks.items():
         shape = model_shape(name)
         assert shape.binding == {"style": style, "color": color}
-        assert shape == model_shape(HUB_NAMES[name])
+        assert shape == model_shape(KNOWN[name].hub_id)
 
 
 def test_unknown_blocks_edges_and_models_are_named():

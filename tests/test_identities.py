@@ -129,7 +129,7 @@ def test_one_step_is_step_0_of_four(case):
 
 
 def test_a_capture_that_stops_at_its_block_is_the_same(every, red):
-    from fluxlens.sampler import rows_of, sample
+    from fluxlens.pipelines import rows_of, sample
 
     rows, _ = rows_of(every, PROMPT, red, 5)
     with every.capture("double.0") as short:

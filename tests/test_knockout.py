@@ -5,11 +5,11 @@ import itertools
 import pytest
 import torch
 from conftest import picture
+from fluxlens._attention import Routes, _places
 from helpers import PROMPT, close, final, same, states, stock
 
 import fluxlens as fl
-from fluxlens._attention import Routes, _places
-from fluxlens.knockout import merge
+from fluxlens.core import merge
 
 EDGES = [
     "ref->text",

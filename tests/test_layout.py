@@ -8,8 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import fluxlens as fl
-from fluxlens.knockout import parse_edges
-from fluxlens.layout import Region, TextTokens, from_call, reference_size, text_tokens
+from fluxlens.core import Region, TextTokens, from_call, parse_edges, reference_size, text_tokens
 
 
 def decoded(flux, tokens, part):

@@ -1,4 +1,4 @@
-"""Loading: folders, names, what a Flux knows of itself, and what is refused."""
+"""Loading: folders, names, what a Editor knows of itself, and what is refused."""
 
 import json
 import shutil
@@ -36,8 +36,8 @@ def test_binding_blocks_are_the_papers_at_its_size():
         num_layers, num_single_layers = 8, 24
 
     pipe = type("P", (), {"transformer": type("T", (), {"config": Config})})()
-    flux = fl.Flux.__new__(fl.Flux)
-    fl.Flux._name_blocks(flux, pipe, None)
+    flux = fl.Editor.__new__(fl.Editor)
+    fl.Editor._name_blocks(flux, pipe, None)
     assert (flux.binding.style, flux.binding.color) == ("double.7", "single.9")
     assert len(flux.blocks) == 32
 
@@ -105,7 +105,7 @@ def test_a_varlen_backend_is_refused(folders, red):
         flux.knockout("ref->text").__enter__()
     assert not flux.watch.contexts
     with pytest.raises(fl.ModelError, match="vanish"):
-        fl.Flux(flux.pipe, text_layers=flux.text_layers)
+        fl.Editor(flux.pipe, text_layers=flux.text_layers)
     processor._attention_backend = None
     with flux.knockout("ref->text"):
         flux.edit(PROMPT, red)

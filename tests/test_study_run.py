@@ -11,10 +11,10 @@ import numpy as np
 import pytest
 import tiny
 import torch
+from fluxlens._encode import Shelf
 from study_tools import SHAPE, all_levels, equal, files, levels, stamps
 
 import fluxlens as fl
-from fluxlens._encode import Shelf
 from fluxlens.study.cells import choose
 from fluxlens.study.paths import reference_path
 from fluxlens.study.pictures import Picture

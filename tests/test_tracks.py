@@ -17,7 +17,7 @@ N = 3
 
 
 @pytest.fixture(scope="session")
-def study(small: fl.Flux, tmp_path_factory) -> Study:  # noqa: F811
+def study(small: fl.Editor, tmp_path_factory) -> Study:  # noqa: F811
     """mini's tasks, painted by a tiny random model."""
     made = Study("mini", "oracle", Path(tmp_path_factory.mktemp("tracks")))
     vars(made)["flux"] = small

@@ -22,8 +22,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from fluxlens._folder import SHIPPED_NAMES, digest
+from fluxlens.loading import digest
 from fluxlens.mini.export import WEIGHTS
+from fluxlens.models import SHIPPED_NAMES
 from fluxlens.study.cells import EXTRAS
 from fluxlens.study.paths import model_folder
 from fluxlens.study.reading import open_study

@@ -12,13 +12,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from fluxlens.editor import Editor
     from fluxlens.lab.panel import Panel
-    from fluxlens.models import Flux
 
 __all__ = ["explore"]
 
 
-def explore(flux: Flux) -> Panel:
+def explore(flux: Editor) -> Panel:
     """A panel that runs every recipe on `flux`: ``lab.explore(flux)`` as a cell's last line.
 
     `ModuleNotFoundError` where ipywidgets is missing.

@@ -19,14 +19,14 @@ import ipywidgets as widgets
 from PIL import Image
 
 from fluxlens._page import img
-from fluxlens._recipes import TOKENS
 from fluxlens.figures import grid
 from fluxlens.lab import pictures
 from fluxlens.lab.session import RECIPES, Answer, Request, Session, default_place, places
 from fluxlens.mini.world import FAMILIES
+from fluxlens.recipes import TOKENS
 
 if TYPE_CHECKING:
-    from fluxlens.models import Flux
+    from fluxlens.editor import Editor
 
 CUTS = (
     "ref->text", "ref->text[padding]", "ref->text[content]", "ref->text[template]",
@@ -106,7 +106,7 @@ class Panel:
     `answer` is what was made last, None where it was refused: then `output` says why.
     """
 
-    def __init__(self, flux: Flux) -> None:
+    def __init__(self, flux: Editor) -> None:
         self.flux, self.session = flux, Session(flux)
         self.answer: Answer | None = None
         self._asked: Request | None = None

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from PIL import Image
 
-from fluxlens.interventions import (
+from fluxlens.recipes import (
     Result,
     attention_knockout,
     color_lens,
@@ -27,7 +27,7 @@ from fluxlens.interventions import (
 )
 
 if TYPE_CHECKING:
-    from fluxlens.models import Flux
+    from fluxlens.editor import Editor
 
 KEPT = 16  # baseline edits: as many as one goes back and forth between
 
@@ -52,7 +52,7 @@ RECIPES: dict[str, Recipe] = {
 }
 
 
-def places(flux: Flux, recipe: str) -> tuple[str, ...]:
+def places(flux: Editor, recipe: str) -> tuple[str, ...]:
     """Where a recipe's slider can stand: ``places(flux, "T2I Lens")`` is ``flux.blocks``."""
     first: dict[str, tuple[str, ...]] = {
         "block": (), "after": ("none",), "blocks": ("*", "double.*", "single.*"),
@@ -60,7 +60,7 @@ def places(flux: Flux, recipe: str) -> tuple[str, ...]:
     return first[RECIPES[recipe].slides] + flux.blocks
 
 
-def default_place(flux: Flux, recipe: str) -> str:
+def default_place(flux: Editor, recipe: str) -> str:
     """Where it stands first: the recipe's own default."""
     if RECIPES[recipe].slides == "blocks":
         return "*"
@@ -98,7 +98,7 @@ class Answer:
 class Session:
     """Runs requests on one model and keeps the latest baseline edits: ``Session(flux)``."""
 
-    def __init__(self, flux: Flux) -> None:
+    def __init__(self, flux: Editor) -> None:
         self.flux = flux
         self._edits: dict[tuple[Any, ...], Image.Image] = {}
 

@@ -18,14 +18,14 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 from tqdm import tqdm
 
-from fluxlens.interventions import Result, color_lens, t2i_lens
 from fluxlens.mini.evaluate import read
 from fluxlens.mini.resume import NAMES
 from fluxlens.mini.world import FREE, random_edit
+from fluxlens.recipes import Result, color_lens, t2i_lens
 from fluxlens.statistics import wilson
 
 if TYPE_CHECKING:
-    from fluxlens.models import Flux
+    from fluxlens.editor import Editor
 
 Family = Literal["color", "style"]
 # The evaluation, the study and the book draw their tasks from other streams.
@@ -39,7 +39,7 @@ LENS: dict[Family, Callable[..., Result]] = {"color": color_lens, "style": t2i_l
 __all__ = ["choose", "sweep", "write"]
 
 
-def sweep(flux: Flux, family: Family, n: int = 40) -> dict[str, float]:
+def sweep(flux: Editor, family: Family, n: int = 40) -> dict[str, float]:
     """Block → share of `n` held-out tasks whose property the lens shows there."""
     rng = np.random.default_rng([SEED, list(ROWS).index(family)])
     edits = [random_edit(family, rng, held=True) for _ in range(n)]

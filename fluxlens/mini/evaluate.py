@@ -31,7 +31,7 @@ from fluxlens.mini.world import (
 )  # fmt: skip
 
 if TYPE_CHECKING:
-    from fluxlens.models import Flux
+    from fluxlens.editor import Editor
 
 # Drawing tasks for the evaluation; training and the study draw from other streams.
 SEED = 9_001
@@ -101,7 +101,7 @@ GOALS = {
 }
 
 
-def evaluate(flux: Flux, n: int = 120, batch: int = 30) -> list[Score]:
+def evaluate(flux: Editor, n: int = 120, batch: int = 30) -> list[Score]:
     """The table: ``n`` edits of each of the five families and ``n`` generations, four steps."""
     found: dict[str, list[float]] = {name: [] for name in GOALS}
 

@@ -14,14 +14,14 @@ from PIL import Image
 from fluxlens.mini.world import FAMILIES, FREE, random_edit, random_generation
 
 if TYPE_CHECKING:
-    from fluxlens.models import Flux
+    from fluxlens.editor import Editor
 
 CELL = 108
 
 __all__ = ["sheet"]
 
 
-def sheet(flux: Flux, columns: int = 6, seed: int = 0) -> Image.Image:
+def sheet(flux: Editor, columns: int = 6, seed: int = 0) -> Image.Image:
     """Held-out tasks, ``columns`` of each family (two rows each), and a row of generations."""
     rng = np.random.default_rng([77, seed])
     rows: list[list[Image.Image]] = []

@@ -19,9 +19,9 @@ from PIL import Image
 
 import fluxlens as fl
 from fluxlens import placebo
-from fluxlens._recipes import region_name
-from fluxlens.hooks import Activations
-from fluxlens.sampler import rows_of, sample
+from fluxlens.core import Activations
+from fluxlens.pipelines import rows_of, sample
+from fluxlens.recipes import region_name
 from fluxlens.study.pictures import Picture, donors
 from fluxlens.tasks import Task
 from fluxlens.tasks.task import noise_seed

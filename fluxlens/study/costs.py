@@ -14,7 +14,7 @@ from collections import Counter, defaultdict
 from functools import partial
 from typing import Any
 
-from fluxlens.interventions import PREFIX
+from fluxlens.recipes import PREFIX
 from fluxlens.study.flops import Flops, Tokens
 from fluxlens.study.pictures import Picture, Unit
 from fluxlens.study.plan import Plan

@@ -19,9 +19,9 @@ from typing import TYPE_CHECKING, Any
 from PIL import Image
 
 import fluxlens as fl
-from fluxlens._recipes import records_of
-from fluxlens.hooks import Activations
-from fluxlens.sampler import Row, rows_of, sample
+from fluxlens.core import Activations
+from fluxlens.pipelines import Row, rows_of, sample
+from fluxlens.recipes import records_of
 from fluxlens.study.control_runs import Controls
 from fluxlens.study.paths import reference_path
 from fluxlens.study.pictures import CONTROLS, Picture
@@ -31,7 +31,7 @@ from fluxlens.study.store import State, Store
 from fluxlens.tasks import Task
 
 if TYPE_CHECKING:
-    from fluxlens.models import Flux
+    from fluxlens.editor import Editor
 
 __all__ = ["Made", "Maker"]
 
@@ -62,7 +62,7 @@ class Maker:
     """Makes what is missing of batches; with `remake` also what another request made."""
 
     def __init__(
-        self, flux: Flux, store: Store, references: References, remake: bool = False
+        self, flux: Editor, store: Store, references: References, remake: bool = False
     ) -> None:
         self.flux, self.store, self.references = flux, store, references
         self.requests = Requests(facts_of(flux), references)
@@ -186,7 +186,7 @@ class Maker:
         seeds = [task.noise_seed + 1 for task in tasks]
         rows, _ = rows_of(self.flux, ref=None, seed=seeds, **given)
         images = sample(self.flux, rows, steps=first.steps)
-        return images, records_of(self.flux, first.recipe, rows, first.steps, [[]] * len(rows))
+        return images, records_of(self.flux, first.recipe, rows, first.steps)
 
 
 class _Source:
@@ -207,7 +207,7 @@ class _Source:
 
     def run(self) -> None:
         flux, rows = self.maker.flux, self.maker.rows(self.tasks)
-        self.records = records_of(flux, "edit", rows, self.steps, [[]] * len(rows))
+        self.records = records_of(flux, "edit", rows, self.steps)
         run: dict[str, Any] = {"steps": self.steps, "batch": self.batch.rows}
         if not self.blocks:
             self.images = sample(flux, rows, **run)

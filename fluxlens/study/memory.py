@@ -28,7 +28,7 @@ from fluxlens.study.plan import TOKENS
 from fluxlens.study.store import Store
 
 if TYPE_CHECKING:
-    from fluxlens.models import Flux
+    from fluxlens.editor import Editor
 
 __all__ = ["Meter", "agreed_tokens", "found_tokens"]
 
@@ -44,7 +44,7 @@ class Meter:
     peak: Callable[[Callable[[], Any]], float]
 
 
-def found_tokens(flux: Flux, meter: Meter | None = None) -> int:
+def found_tokens(flux: Editor, meter: Meter | None = None) -> int:
     """Tokens that fit into a run on the model's device; `ValueError` if not one edit does."""
     if meter is None:
         if flux.device.type != "cuda":

@@ -20,8 +20,9 @@ from typing import TYPE_CHECKING
 
 from PIL import Image
 
-from fluxlens import _folder, load
+import fluxlens as fl
 from fluxlens._read_verdicts import NULL, Verdict, Verdicts, place, read_verdicts
+from fluxlens.loading import read_facts
 from fluxlens.paper import load_paper
 from fluxlens.study.asked import asked
 from fluxlens.study.controls import sampled
@@ -34,7 +35,7 @@ from fluxlens.study.world import world_of
 from fluxlens.tasks import Assets, PaperDataError, Task, World, available
 
 if TYPE_CHECKING:
-    from fluxlens.models import Flux
+    from fluxlens.editor import Editor
 
 __all__ = ["Study", "open_study"]
 
@@ -53,9 +54,9 @@ class Study:
     assets: Assets = field(default_factory=Assets.from_environment)
 
     @cached_property
-    def flux(self) -> Flux:
+    def flux(self) -> Editor:
         """The model, loaded when it is first asked for."""
-        return load(self.model)
+        return fl.load(self.model)
 
     @property
     def name(self) -> str:
@@ -66,7 +67,7 @@ class Study:
     def folder(self) -> Path:
         """Where its pictures and verdicts are: under the name that the model gives itself."""
         there = Path(self.model)
-        facts = _folder.read_facts(there) if there.is_dir() else {}
+        facts = read_facts(there) if there.is_dir() else {}
         return model_folder(self.results, facts.get("name", self.model))
 
     @cached_property

@@ -23,7 +23,7 @@ from fluxlens.study.pictures import CONTROLS, LENSES, Picture, donors
 from fluxlens.tasks import Assets, Reference, Task, reference_image
 
 if TYPE_CHECKING:
-    from fluxlens.models import Flux
+    from fluxlens.editor import Editor
 
 __all__ = ["ModelFacts", "References", "Requests", "digest", "facts_of"]
 
@@ -43,13 +43,13 @@ class ModelFacts:
     color: str
 
 
-def facts_of(flux: Flux) -> ModelFacts:
+def facts_of(flux: Editor) -> ModelFacts:
     return ModelFacts(
         name=flux.name,
         revision=flux.revision,
         dtype=str(flux.dtype).removeprefix("torch."),
         max_sequence_length=flux.max_sequence_length,
-        text_layers=tuple(flux.text_layers),
+        text_layers=tuple(flux.text_layers or ()),
         style=flux.binding.style,
         color=flux.binding.color,
     )

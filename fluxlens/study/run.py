@@ -16,7 +16,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from fluxlens._encode import Shelf
 from fluxlens.study.make import Made, Maker
 from fluxlens.study.manifest import Manifest
 from fluxlens.study.memory import agreed_tokens, found_tokens
@@ -29,7 +28,7 @@ from fluxlens.study.survey import refuse_others, survey
 from fluxlens.tasks import Assets, require
 
 if TYPE_CHECKING:
-    from fluxlens.models import Flux
+    from fluxlens.editor import Editor
 
 __all__ = ["DEFAULTS", "Failure", "Settings", "Summary", "Work", "conduct", "run"]
 
@@ -120,7 +119,7 @@ class Work:
 
 
 def run(
-    flux: Flux, plan: Plan, results: Path | str = "results", settings: Settings = DEFAULTS
+    flux: Editor, plan: Plan, results: Path | str = "results", settings: Settings = DEFAULTS
 ) -> Summary:
     """Make a plan's missing pictures with a loaded model, in this process.
 
@@ -132,7 +131,7 @@ def run(
 
     def work_off(work: Work) -> None:
         maker = Maker(flux, store, references, settings.remake)
-        with Shelf(flux) as shelf:
+        with flux.remember() as encodings:
             while batch := work.next():
                 try:
                     for made in maker.make(batch):
@@ -141,7 +140,7 @@ def run(
                     work.failed(batch, f"{type(error).__name__}: {error}")
                 else:
                     work.done()
-                shelf.keep(work.prompts)
+                encodings.keep(work.prompts)
 
     def find() -> int:
         return found_tokens(flux)

@@ -14,7 +14,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from fluxlens import _folder
+from fluxlens.core import ModelError
+from fluxlens.loading import find
+from fluxlens.models import KNOWN, SHIPPED_NAMES
 from fluxlens.study.encoders import TextCost, VaeCost
 from fluxlens.study.flops import TransformerCost
 
@@ -27,7 +29,7 @@ FILE = Path(__file__).with_name("models.toml")
 class ModelShape:
     """The costs of a model's parts, and how it reads text: ``model_shape("klein-4b").text``.
 
-    `binding` are the blocks behind which the recipes capture (as `fluxlens.Flux.binding`).
+    `binding` are the blocks behind which the recipes capture (as `fluxlens.Editor.binding`).
     """
 
     name: str
@@ -55,18 +57,17 @@ def model_shape(name: str) -> ModelShape:
     `ValueError` for anything else, `fluxlens.ModelError` for a folder that holds no model.
     """
     known = configurations()
-    short = {hub_id: short for short, hub_id in _folder.HUB_NAMES.items()}.get(name, name)
+    short = {model.hub_id: short for short, model in KNOWN.items()}.get(name, name)
     if short in known:
         return _shape(short, known[short], {})
-    if short not in _folder.SHIPPED_NAMES and not Path(name).is_dir():
+    if short not in SHIPPED_NAMES and not Path(name).is_dir():
         raise ValueError(
             f"the configuration of {name!r} is not known here; there are {', '.join(known)}, "
-            f"{', '.join(_folder.SHIPPED_NAMES)}, or a folder in the hub's format"
+            f"{', '.join(SHIPPED_NAMES)}, or a folder in the hub's format"
         )
-    folder, _ = _folder.find(name, None)
-    facts = _folder.read_facts(folder)
-    base = (folder / facts["base"]).resolve() if "base" in facts else folder
-    parts = {"transformer": folder, "text_encoder": base, "vae": base}
+    source = find(name)
+    base, facts = source.base.resolve(), source.facts
+    parts = {"transformer": source.folder, "text_encoder": base, "vae": base}
     config = {part: _read(root / part / "config.json") for part, root in parts.items()}
     return _shape(facts.get("name", name), config, facts)
 
@@ -75,12 +76,12 @@ def _read(path: Path) -> dict[str, Any]:
     try:
         return json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
-        raise _folder.ModelError(f"{path} cannot be read: {error}") from error
+        raise ModelError(f"{path} cannot be read: {error}") from error
 
 
 def _shape(name: str, config: Mapping[str, Any], facts: Mapping[str, Any]) -> ModelShape:
     transformer = TransformerCost.of(config["transformer"])
-    # as `Flux` chooses them, where no sweep has said better
+    # as `Editor` chooses them, where no sweep has said better
     relative = {
         "style": f"double.{transformer.double - 1}",
         "color": f"single.{max(round(transformer.single * 10 / 24) - 1, 0)}",

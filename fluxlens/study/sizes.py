@@ -21,7 +21,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from fluxlens.layout import reference_size
+from fluxlens.references import encoded_size
 from fluxlens.tasks import (
     Assets,
     Family,
@@ -121,7 +121,7 @@ class Sizes:
             width, height = self._seen[task.reference]
         key = task.height, task.width, height, width
         if key not in self._mixes:
-            ref = math.prod(reference_size(width, height)) // TOKEN**2
+            ref = math.prod(encoded_size(width, height)) // TOKEN**2
             size = Size(task.height, task.width, ref, patches(width, height))
             self._mixes[key] = Mix((size,))
         return self._mixes[key]

@@ -19,15 +19,14 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from fluxlens._recipes import region_name
 from fluxlens.activations import Spread, Summary, joined, summarize
-from fluxlens.interventions import PREFIX, SUFFIX
-from fluxlens.sampler import Row, rows_of, sample
+from fluxlens.pipelines import Row, rows_of, sample
+from fluxlens.recipes import PREFIX, SUFFIX, region_name
 from fluxlens.tasks.task import noise_seed
 
 if TYPE_CHECKING:
-    from fluxlens.hooks import Activations
-    from fluxlens.models import Flux
+    from fluxlens.core import Activations
+    from fluxlens.editor import Editor
     from fluxlens.study.reading import Study
     from fluxlens.tasks import Task
 
@@ -257,7 +256,7 @@ def _without(row: Row) -> Row:
     return replace(row, refs=(), grids=(), seed=row.seed + 1)
 
 
-def _chunks(flux: Flux, rows: Sequence[Row]) -> Iterator[list[int]]:
+def _chunks(flux: Editor, rows: Sequence[Row]) -> Iterator[list[int]]:
     """Which rows are run together: so many that what is captured of a run has room."""
     config = flux.pipe.transformer.config
     height, width = rows[0].size
@@ -267,7 +266,7 @@ def _chunks(flux: Flux, rows: Sequence[Row]) -> Iterator[list[int]]:
     return (list(range(n, min(n + size, len(rows)))) for n in range(0, len(rows), size))
 
 
-def _run(flux: Flux, rows: Sequence[Row], *contexts: Any, steps: int = 4) -> Captured:
+def _run(flux: Editor, rows: Sequence[Row], *contexts: Any, steps: int = 4) -> Captured:
     """Text and image of a run, at all blocks and steps, behind what the contexts do."""
     with ExitStack() as stack:
         for context in contexts:
@@ -288,7 +287,7 @@ def _pooled(found: Captured, beside: Captured, placed: Captured) -> dict[str, Su
     return out
 
 
-def _clean(flux: Flux, rows: Sequence[Row]) -> dict[str, Summary]:
+def _clean(flux: Editor, rows: Sequence[Row]) -> dict[str, Summary]:
     parts = []
     for members in _chunks(flux, rows):
         acts = _run(flux, [rows[i] for i in members])

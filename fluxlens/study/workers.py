@@ -18,7 +18,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from fluxlens._encode import Shelf
+from fluxlens.pipelines import Encodings
 from fluxlens.study.make import Made, Maker
 from fluxlens.study.memory import found_tokens
 from fluxlens.study.paths import model_folder
@@ -57,7 +57,7 @@ class Worker:
         self.store = Store(model_folder(self.results, flux.name))
         references = References(self.settings.assets)
         self.maker = Maker(flux, self.store, references, self.settings.remake)
-        self.shelf = Shelf(flux).__enter__()  # as long as the process
+        self.encodings = flux.encodings = Encodings(flux.pipe)  # as long as the process
         return flux.record(), facts_of(flux)
 
     def make(self, batch: Batch, later: frozenset[str]) -> list[Made]:
@@ -65,7 +65,7 @@ class Worker:
         if not hasattr(self, "maker"):
             self.load()
         made = list(self.maker.make(batch))
-        self.shelf.keep(later)
+        self.encodings.keep(later)
         return made
 
     def find_tokens(self) -> int:
