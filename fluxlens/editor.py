@@ -95,6 +95,7 @@ class Editor(AdaptedModel):
             "versions": dict(_versions()),
             "interventions": [one.to_json() for one in Watch.of(self).mine],
             **guidance,
+            **({"caveat": self.family.caveat} if self.family.caveat else {}),
             **facts,
         }
 

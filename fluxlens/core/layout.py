@@ -21,7 +21,7 @@ from torch import Tensor
 
 _PARTS = {
     "content": ("content",),
-    "padding": ("template", "pad", "vision"),
+    "padding": ("template", "pad"),
     "template": ("template",),
     "pad": ("pad",),
     "vision": ("vision",),
@@ -136,7 +136,8 @@ class TextTokens:
     `parts` gives the positions of ``content`` (the instruction's own tokens), ``template`` (the
     chat template's and special tokens) and, where a family has it, ``vision``; all others are
     ``pad``. `offsets` are the characters (first, past the last) of each content token within
-    `prompt`; `lost` is the end of the instruction that did not fit.
+    `prompt`; `lost` is the end of the instruction that did not fit; `reasons` say why a family has
+    none of some part.
     """
 
     prompt: str
@@ -144,6 +145,7 @@ class TextTokens:
     parts: Mapping[str, tuple[int, ...]]
     offsets: tuple[tuple[int, int], ...] = ()
     lost: str = ""
+    reasons: Mapping[str, str] = field(default_factory=dict, compare=False)
 
     def __hash__(self) -> int:
         return hash((self.prompt, self.length, *self.parts.values()))
@@ -252,9 +254,11 @@ class Layout:
         for row, tokens in enumerate(texts):
             positions = tokens.positions(region)
             if not positions:
+                why = tokens.reasons.get(region.part)
                 raise ValueError(
                     f"{region} is empty in row {row}: the prompt {tokens.prompt!r} has no such "
                     f"tokens among the {self.text} of its sequence"
+                    + (f", for {why}" if why else "")
                 )
             out[row, list(positions)] = True
         return out.to(device)

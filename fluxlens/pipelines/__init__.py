@@ -7,9 +7,11 @@ from fluxlens.core import ModelError
 from .adapter import AdaptedModel, Family, Row
 from .encodings import Encodings, remembering
 from .flux2 import Flux2Dev, Flux2Klein
+from .kontext import Kontext
+from .qwen_edit import QwenEdit, QwenEditPlus
 from .sampler import Stop, broadcast, distinct, layout_of, rows_of, sample
 
-FAMILIES: tuple[type[Family], ...] = (Flux2Klein, Flux2Dev)
+FAMILIES: tuple[type[Family], ...] = (Flux2Klein, Flux2Dev, Kontext, QwenEdit, QwenEditPlus)
 
 
 def family_of(pipeline: str) -> type[Family]:

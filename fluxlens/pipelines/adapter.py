@@ -57,6 +57,7 @@ class Family:
     steps = 50  # what the stock pipeline is meant for
     guidance: float | None = None
     max_refs: int | None = None
+    caveat = ""  # what every record of this family must say
 
     def __init__(self, pipe: Any, **settings: Any) -> None:
         self.pipe = pipe
@@ -258,6 +259,7 @@ def locate(
         length=length,
         parts={"content": content, "template": tuple(i for i in real if i not in set(content))},
         offsets=tuple((spans[n][0] - shift, spans[n][1] - shift) for n in kept),
+        reasons={"vision": "its encoder reads words alone"},
         lost=text[max(spans[lost[0]][0], start) : stop] if lost else "",
     )
 
