@@ -43,6 +43,7 @@ from transformers import (
     Mistral3Config,
     Mistral3ForConditionalGeneration,
     PreTrainedTokenizerFast,
+    ProcessorMixin,
     Qwen2_5_VLConfig,
     Qwen2_5_VLForConditionalGeneration,
     T5Config,
@@ -98,13 +99,13 @@ def scheduler(**more: Any) -> FlowMatchEulerDiscreteScheduler:
     return FlowMatchEulerDiscreteScheduler(use_dynamic_shifting=True, **more)
 
 
-def louder(transformer: torch.nn.Module, by: float = 2.0) -> torch.nn.Module:
-    """Scale a random transformer's matrices, so that every edge carries something."""
+def louder(module: torch.nn.Module, by: float = 2.0) -> torch.nn.Module:
+    """Scale a random network's matrices and kernels, so that every edge carries something."""
     with torch.no_grad():
-        for parameter in transformer.parameters():
-            if parameter.ndim == 2:
+        for parameter in module.parameters():
+            if parameter.ndim > 1:
                 parameter.mul_(by)
-    return transformer.eval()
+    return module.eval()
 
 
 def flux2_vae() -> AutoencoderKLFlux2:
@@ -306,7 +307,7 @@ def kontext(seed: int = 0) -> FluxKontextPipeline:
     )
 
 
-class Processor:
+class Processor(ProcessorMixin):
     """Prepares pictures and text for Qwen2.5-VL, as Qwen2VLProcessor does without torchvision."""
 
     def __init__(self, image_processor: Qwen2VLImageProcessorPil, tokenizer: Any) -> None:
@@ -412,10 +413,10 @@ def qwen(cls: Any, seed: int, **transformer_config: Any) -> Any:
     )
     # The pipelines encode every reference at a megapixel: five levels make it 16×16 tokens.
     vae = AutoencoderKLQwenImage(
-        base_dim=2,
+        base_dim=4,
         z_dim=LATENTS,
         dim_mult=[1] * 6,
-        num_res_blocks=1,
+        num_res_blocks=0,
         temperal_downsample=[False] * 5,
         latents_mean=[0.1, -0.1, 0.2, 0.0],
         latents_std=[0.5, 0.6, 0.7, 0.8],
@@ -424,11 +425,11 @@ def qwen(cls: Any, seed: int, **transformer_config: Any) -> Any:
     return quiet(
         cls(
             scheduler=scheduler(),
-            vae=vae.eval(),
+            vae=louder(vae, 1.8),
             text_encoder=text_encoder.eval(),
             tokenizer=tok,
             processor=Processor(pictures, tok),
-            transformer=louder(transformer),
+            transformer=louder(transformer, 3.0),
         )
     )
 
