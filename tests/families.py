@@ -365,8 +365,7 @@ def qwen(cls: Any, seed: int, **transformer_config: Any) -> Any:
         pad_token="<|endoftext|>",
         eos_token="<|im_end|>",
     )
-    ids = {name: tok.convert_tokens_to_ids(f"<|{name}|>") for name in
-           ("image_pad", "video_pad", "vision_start", "vision_end", "endoftext", "im_end")}  # fmt: skip
+    ids = {special.strip("<|>"): tok.convert_tokens_to_ids(special) for special in specials}
     text_encoder = Qwen2_5_VLForConditionalGeneration(
         Qwen2_5_VLConfig(
             text_config={

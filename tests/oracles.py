@@ -60,7 +60,7 @@ class Seen:
 
 
 def rotate(x: torch.Tensor, cos: torch.Tensor, sin: torch.Tensor) -> torch.Tensor:
-    """Turn pairs of neighbouring channels. x: (rows, tokens, heads, width), cos: (tokens, width/2)"""
+    """Turn pairs of neighbouring channels of (rows, tokens, heads, width) by (tokens, width/2)."""
     even, odd = x[..., 0::2], x[..., 1::2]
     cos, sin = cos[:, None], sin[:, None]
     return torch.stack([even * cos - odd * sin, even * sin + odd * cos], dim=-1).flatten(3)
@@ -159,8 +159,8 @@ class Flux2Single(Dense):
 class QwenDouble(Dense):
     """Blocks of Qwen-Image: complex rotations, and a mask of the text's pads."""
 
-    def __call__(self, attn, hidden_states, encoder_hidden_states=None,
-                 encoder_hidden_states_mask=None, attention_mask=None, image_rotary_emb=None):  # fmt: skip
+    def __call__(self, attn, hidden_states, encoder_hidden_states=None, attention_mask=None,
+                 encoder_hidden_states_mask=None, image_rotary_emb=None):  # fmt: skip
         q, k, v = joint(attn, hidden_states, encoder_hidden_states)
         image, text = image_rotary_emb
         turn = torch.cat([text, image])
@@ -318,14 +318,20 @@ def grids(
     return image, [tokens(*qwen_size(PIXELS, ref)) for ref in refs]
 
 
-def vision_grids(pipe: Any, refs: Sequence[Image.Image]) -> list[Grid]:
-    """Predict the grids of vision tokens in Qwen's text, one a reference."""
+def vision_grids(pipe: Any, refs: Sequence[Image.Image], listed: bool = False) -> list[Grid]:
+    """Predict the grids of vision tokens in Qwen's text, one a reference.
+
+    ``listed``: the pictures are given in a list. QwenImageEditPipeline resizes a bare picture to a
+    megapixel before it is read, and a listed one (one a row, even of one row) not at all.
+    """
     plus = type(pipe).__name__ == "QwenImageEditPlusPipeline"
     reader = pipe.processor.image_processor
     side = reader.patch_size * reader.merge_size
     out = []
     for ref in refs:
-        width, height = qwen_size(384 * 384 if plus else PIXELS, ref)
+        width, height = ref.size
+        if plus or not listed:
+            width, height = qwen_size(384 * 384 if plus else PIXELS, ref)
         height, width = smart_resize(
             height, width, side, reader.size["shortest_edge"], reader.size["longest_edge"]
         )
