@@ -439,7 +439,7 @@ def qwen_edit(seed: int = 0) -> QwenImageEditPipeline:
 
 
 def qwen_edit_plus(seed: int = 0) -> QwenImageEditPlusPipeline:
-    """Qwen-Image-Edit of several references, which it modulates at time zero (as 2511 does)."""
+    """Qwen-Image-Edit of several references, modulated at time zero (``zero_cond_t``)."""
     return qwen(QwenImageEditPlusPipeline, seed, zero_cond_t=True)
 
 
