@@ -17,8 +17,8 @@ from torch.utils.flop_counter import FlopCounterMode
 from transformers import Qwen3Config, Qwen3ForCausalLM
 
 import fluxlens as fl
-from fluxlens.models import KNOWN
 from fluxlens.mini import architecture
+from fluxlens.models import KNOWN
 from fluxlens.pipelines import rows_of, sample
 from fluxlens.study.encoders import TextCost, VaeCost
 from fluxlens.study.flops import Tokens, TransformerCost

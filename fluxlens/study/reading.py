@@ -4,7 +4,7 @@
 study = open_study("mini", judge="oracle", results="results")
 tables.table("2", study.verdicts)
 entity = study.entities("style", "i2i_patch")[0]
-study.images([Picture("i2i_patch", "padding", entity.task, entity.source)])
+study.images([Picture(Patching("padding"), entity.task, entity.source)])
 ```
 One interface for all scales: with a study on disk nothing is run; without one, the few pictures
 that a page shows are made on the spot and kept where the study would have put them.
@@ -54,7 +54,7 @@ class Study:
     assets: Assets = field(default_factory=Assets.from_environment)
 
     @cached_property
-    def flux(self) -> Editor:
+    def editor(self) -> Editor:
         """The model, loaded when it is first asked for."""
         return fl.load(self.model)
 
@@ -152,7 +152,7 @@ class Study:
         `RuntimeError` where the model failed twice.
         """
         summary = run(
-            self.flux,
+            self.editor,
             plan_of(self.world, pictures),
             self.results,
             Settings(assets=self.assets, shown=False),
