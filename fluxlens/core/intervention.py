@@ -513,7 +513,7 @@ class Watch:
                 each = [adapter.text_tokens(prompt, text, how) for prompt in prompts]
                 texts = tuple(one for one in each for _ in range(rows // len(prompts)))
                 break
-        return Layout(rows, text, image, refs, texts)
+        return Layout(rows, text, image, refs, texts, adapter.multiple)
 
     # what happens at a block
 

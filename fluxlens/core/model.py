@@ -35,6 +35,10 @@ class Adapter(Protocol):
     returns: Mapping[str, str]
     context: str
 
+    @property
+    def multiple(self) -> int:
+        """Pixels along the side of a token."""
+
     def shape(self, call: Kwargs) -> tuple[int, int, Grid, tuple[Grid, ...]]:
         """Read a transformer call: its rows, text tokens, and grids of image and references."""
 
