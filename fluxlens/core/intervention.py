@@ -329,7 +329,7 @@ class _Now(threading.local):
     step: int = 0
     time: float = 0.0
     schedule: Any = None  # the scheduler's own tensor: another one is another run
-    text: Any = None  # what the conditional pass of this step read
+    hidden: Any = None  # what the conditional pass of this step was given: the second gets it too
     expected: Run | None = None  # a run that the sampler has announced
     whole: bool = True  # whether the references are still in the sequence
     acting: dict[str, list[Intervention]] = field(default_factory=dict)
@@ -472,7 +472,7 @@ class Watch:
         """Tell the run and step of a transformer call by its schedule, layout and inputs."""
         now, scheduler = self.now, self.model.pipe.scheduler
         times, index = getattr(scheduler, "timesteps", ()), getattr(scheduler, "step_index", 0) or 0
-        time, text = float(call["timestep"].flatten()[0]), call["encoder_hidden_states"]
+        time, hidden = float(call["timestep"].flatten()[0]), call["hidden_states"]
         planned = getattr(scheduler, "num_inference_steps", None) is not None and index < len(times)
         # bfloat16 keeps three digits of a time
         scheduled = planned and abs(float(times[index]) / 1000 - time) <= 0.005
@@ -482,7 +482,7 @@ class Watch:
             raise RuntimeError(f"announced were {expected.layout}, the pipeline runs {layout}")
         if expected is None and before is not None:
             alike = layout.without_texts() == before.layout.without_texts()
-            if scheduled and now.schedule is times and index == now.step and text is not now.text:
+            if scheduled and now.schedule is times and index == now.step and hidden is now.hidden:
                 if now.uncond is None or now.uncond.layout != layout:
                     own = {"rows": before.rows, "total": before.total, "schedule": before.schedule}
                     now.uncond = self._begin(layout, guidance="uncond", **own)
@@ -493,9 +493,14 @@ class Watch:
                 else (before.schedule is None and later)
             )
             if goes_on and alike:
-                now.step, now.time, now.text = now.step + 1, time, text
+                now.step, now.time, now.hidden = now.step + 1, time, hidden
                 return before
-        now.schedule, now.step, now.time, now.text = times, index if scheduled else 0, time, text
+        now.schedule, now.step, now.time, now.hidden = (
+            times,
+            index if scheduled else 0,
+            time,
+            hidden,
+        )
         now.uncond, now.plans, now.announcements = None, {}, {}
         if expected is None:
             levels = tuple(float(t) / 1000 for t in times) if scheduled else None

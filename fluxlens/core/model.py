@@ -136,6 +136,11 @@ class Model:
         Asked when a model is made, when an intervention opens and when a run begins.
         """
         transformer: Any = self.transformer
+        if torch.is_grad_enabled() and getattr(transformer, "gradient_checkpointing", False):
+            raise ModelError(
+                "gradient checkpointing runs blocks again backwards, where interventions would act "
+                "twice: call pipe.transformer.disable_gradient_checkpointing(), or torch.no_grad()"
+            )
         if hasattr(transformer, "_orig_mod"):
             raise ModelError(
                 "torch.compile(pipe.transformer) hides its blocks, and no intervention would be "
@@ -149,14 +154,20 @@ class Model:
         skipping = {
             name
             for module in transformer.modules()
-            for name in getattr(getattr(module, "_diffusers_hook", None), "hooks", ())
-            if not name.startswith(("group_offload", "layerwise_cast", "lazy_prefetch"))
+            for name, hook in getattr(getattr(module, "_diffusers_hook", None), "hooks", {}).items()
+            if name.startswith("cp_")
+            or (hasattr(hook, "new_forward") and name != "peft_autocast_disable")
         }
         if skipping or getattr(transformer, "is_cache_enabled", False):
             raise ModelError(
                 f"{', '.join(sorted(skipping)) or 'a step cache'} may skip or replace blocks of "
                 "the transformer, where an intervention would silently do nothing: switch it off "
                 "(pipe.transformer.disable_cache()) before you intervene"
+            )
+        if kept := [name for name in processors(transformer) if "KV" in name]:
+            raise ModelError(
+                f"its blocks run {kept[0]}, which keeps the references' keys and ignores masks, so "
+                "a knockout would do nothing: use a pipeline with its own processors"
             )
         if varlen := [name for name in backends(transformer) if "varlen" in name]:
             raise ModelError(
@@ -165,9 +176,15 @@ class Model:
             )
 
 
+def processors(transformer: nn.Module) -> set[str]:
+    """The classes of a transformer's attention processors."""
+    own = (getattr(module, "processor", None) for module in transformer.modules())
+    return {type(processor).__name__ for processor in own}
+
+
 def backends(transformer: nn.Module) -> set[str]:
     """The attention kernels that a transformer's processors call."""
     active = attention_dispatch._AttentionBackendRegistry.get_active_backend()[0]
-    processors = [getattr(module, "processor", None) for module in transformer.modules()]
-    own = [getattr(p, "_attention_backend", None) or active for p in processors if p is not None]
+    each = [getattr(module, "processor", None) for module in transformer.modules()]
+    own = [getattr(p, "_attention_backend", None) or active for p in each if p is not None]
     return {str(getattr(name, "value", name)) for name in own or [active]}

@@ -85,7 +85,10 @@ class Family:
         kinds = {kind: [b for b in blocks if b.startswith(kind)] for kind in self.stacks}
         double, single = kinds["double"], kinds.get("single")
         if not single:
-            return {"style": double[max(len(double) // 4 - 1, 0)], "color": double[len(double) * 9 // 16]}
+            return {
+                "style": double[max(len(double) // 4 - 1, 0)],
+                "color": double[len(double) * 9 // 16],
+            }
         return {"style": double[-1], "color": single[max(round(len(single) * 10 / 24) - 1, 0)]}
 
     # what the core asks

@@ -18,7 +18,7 @@ from jaxtyping import Float
 from PIL import Image
 from torch import Tensor
 
-from fluxlens.core import ModelError, TextTokens
+from fluxlens.core import TextTokens
 from fluxlens.references import encoded_size
 
 from .adapter import Family, Row, locate, refuse_widths
@@ -99,15 +99,6 @@ class Flux2Klein(Flux2Dev):
         self.steps = 4 if self.batches else 50
         self.guidance = None if self.batches else 4.0
         super().__init__(pipe, **settings)
-
-    def check(self) -> None:
-        """Refuse a pipeline that keeps references' keys, and layers that do not fit."""
-        if "KV" in type(self.pipe).__name__:
-            raise ModelError(
-                f"a {type(self.pipe).__name__} caches reference keys and ignores attention masks, "
-                "so a knockout would do nothing: use a Flux2KleinPipeline"
-            )
-        super().check()
 
     def chat(self, prompt: str) -> str:
         """A prompt in Qwen3's template, thinking switched off."""
