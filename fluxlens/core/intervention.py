@@ -107,7 +107,7 @@ class Intervention:
     ) -> None:
         if passes not in PASSES:
             raise ValueError(f"passes is one of {', '.join(PASSES)}, not {passes!r}")
-        self.model = model
+        self.model, self.watch = model, Watch.of(model)
         self.blocks = model.select(blocks, extra=("context",))
         self.tokens = None if tokens is None else Region.parse(tokens)
         self.steps, self.rows = as_numbers(steps), as_numbers(rows)
@@ -170,11 +170,6 @@ class Intervention:
     def attends(self) -> bool:
         """Whether it acts on attention, or sees it."""
         return _says(self, "heads", "edges", "observe")
-
-    @property
-    def watch(self) -> Watch:
-        """What tells the running run and step."""
-        return Watch.of(self.model)
 
     @property
     def run(self) -> Run:
@@ -357,7 +352,10 @@ class Watch:
     @classmethod
     def of(cls, model: Model) -> Watch:
         """The watch of a model's pipeline, whichever editor holds it."""
-        return vars(model.pipe).setdefault("_fluxlens_watch", cls(model))
+        known = vars(model.pipe)
+        if "_fluxlens_watch" not in known:
+            known["_fluxlens_watch"] = cls(model)
+        return known["_fluxlens_watch"]
 
     @property
     def mine(self) -> list[Intervention]:

@@ -15,7 +15,7 @@ import sys
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from functools import lru_cache
+from functools import cache, lru_cache
 from typing import Any
 
 import torch
@@ -89,13 +89,29 @@ class Bias:
     heads: tuple[int, ...] | None = None
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Group:
     """Queries that attend together: where they are, the keys they read, and a bias on these."""
 
     queries: Place
     keys: Place
     bias: Float[Tensor, " keys"] | None
+
+    @cache  # noqa: B019 - of a handful of groups, which live as long as they are known
+    def channels(self, scale: float, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
+        """Two more channels, of queries [8] and keys [keys, 8], whose product is the bias.
+
+        The second holds what the number format rounds off the first; kernels want their channels in
+        eights.
+        """
+        assert self.bias is not None
+        exact = self.bias / scale
+        first = exact.to(dtype)
+        rest = (exact - first.to(exact.dtype)).to(dtype)
+        on_queries, on_keys = first.new_zeros(8), first.new_zeros(len(first), 8)
+        on_queries[:2] = 1
+        on_keys[:, 0], on_keys[:, 1] = first, rest
+        return on_queries, on_keys
 
 
 class Plan:
@@ -247,10 +263,7 @@ def _attend(
     results = []
     for group in part.groups:
         own = _take(query, group.queries), _take(key, group.keys), _take(value, group.keys)
-        if group.bias is None:
-            results.append(attention(*own, **kwargs))
-        else:
-            results.append(_biased(attention, *own, group.bias, **kwargs))
+        results.append(_biased(attention, *own, group, **kwargs))
     if part.order is None:
         out = torch.empty_like(query)
         for group, result in zip(part.groups, results, strict=True):
@@ -265,24 +278,17 @@ def _biased(
     query: Heads,
     key: Heads,
     value: Heads,
-    bias: Float[Tensor, " keys"],
+    group: Group,
     scale: float | None = None,
     **kwargs: Any,
 ) -> Heads:
-    """Attention with a number added to the logits of each key: two more channels (and zeros).
-
-    The second holds what the number format rounds off the first; kernels want their channels in
-    eights, and as many of values as of keys.
-    """
+    """Attention of a group; a bias on its keys makes more channels, of values as well."""
+    if group.bias is None:
+        return attention(query, key, value, scale=scale, **kwargs)
     width = query.shape[-1]
     scale = width**-0.5 if scale is None else scale
-    exact = bias / scale
-    first = exact.to(key.dtype)
-    second = (exact - first.to(exact.dtype)).to(key.dtype)
-    ones, on_keys = query.new_zeros(8), key.new_zeros(key.shape[1], 8)
-    ones[:2] = 1
-    on_keys[:, 0], on_keys[:, 1] = first, second
-    query = torch.cat([query, ones.expand(*query.shape[:-1], 8)], dim=-1)
+    on_queries, on_keys = group.channels(scale, key.dtype)
+    query = torch.cat([query, on_queries.expand(*query.shape[:-1], 8)], dim=-1)
     key = torch.cat([key, on_keys[None, :, None].expand(*key.shape[:-1], 8)], dim=-1)
     value = torch.nn.functional.pad(value, (0, 8))
     return attention(query, key, value, scale=scale, **kwargs)[..., :width]

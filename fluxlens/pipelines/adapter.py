@@ -129,7 +129,7 @@ class Family:
         return self.text_tokens(row.prompt, self.max_sequence_length, {})
 
     def levels(self, steps: int, tokens: int) -> tuple[float, ...]:
-        """The noise levels (1 to 0) of a run of `steps` steps over `tokens` image tokens."""
+        """The noise levels (1 to 0) of a run over `tokens` image tokens; asked before a `run`."""
         raise NotImplementedError
 
     def run(self, rows: Sequence[Row], steps: int, encodings: Encodings) -> list[Image.Image]:
