@@ -24,8 +24,9 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from fluxlens.errors import FiringError
+
 from . import seam
-from .errors import FiringError
 from .layout import Layout, Region, TextTokens
 from .model import Model
 

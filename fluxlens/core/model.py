@@ -16,7 +16,8 @@ import torch
 from diffusers.models import attention_dispatch
 from torch import nn
 
-from .errors import ModelError
+from fluxlens.errors import ModelError
+
 from .layout import Grid, Layout, TextTokens
 
 Kwargs = dict[str, Any]

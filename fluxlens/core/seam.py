@@ -22,7 +22,8 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from .errors import FiringError, ModelError
+from fluxlens.errors import FiringError, ModelError
+
 from .layout import Layout, Region
 
 Heads = Float[Tensor, "rows tokens heads width"]
