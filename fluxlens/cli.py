@@ -248,7 +248,7 @@ def _parser() -> argparse.ArgumentParser:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; returns the exit code."""
-    from fluxlens.core import ModelError
+    from fluxlens.errors import ModelError
 
     args = _parser().parse_args(argv)
     if getattr(args, "work", 0) is None:

@@ -123,7 +123,7 @@ def _lens(
     **place: Any,
 ) -> Result:
     editor.refuse(name, "generate")
-    rows, extra, single = _all_rows(editor, where, tokens=tokens, block=block)
+    rows, extra, single = _all_rows(editor, where, baselines, tokens=tokens, block=block)
     keys = _keys(editor, name, extra)
     _check_tokens(editor, rows, [region for _, region in keys])
     clean = _clean(rows, later=1)
@@ -176,7 +176,7 @@ def attention_knockout(
     (reference → image → text) stay open by design. `attention`: see `Editor.knockout`.
     """
     where = {"prompt": prompt, "ref": ref, "seed": seed, "height": height, "width": width}
-    rows, extra, single = _all_rows(editor, where, cut=cut, blocks=blocks)
+    rows, extra, single = _all_rows(editor, where, baselines, cut=cut, blocks=blocks)
 
     def knock(key: Any, members: list[int]) -> Intervention:
         return Cut(editor, key[0], key[1], rows=members, attention=attention)
@@ -213,7 +213,7 @@ def drop_reference(
     to rounding. Rows that differ in `after` run in batches of their own.
     """
     where = {"prompt": prompt, "ref": ref, "seed": seed, "height": height, "width": width}
-    rows, extra, single = _all_rows(editor, where, after=after)
+    rows, extra, single = _all_rows(editor, where, baselines, after=after)
     keys = [editor.binding.style if e["after"] is None else e["after"] for e in extra]
 
     def drop(key: str, members: list[int]) -> Any:
@@ -231,8 +231,6 @@ def drop_reference(
         return _all_of(phases)
 
     plain = {"edit": rows, "clean": _clean(rows)} if baselines else {}
-    if baselines:
-        editor.refuse("generate")
     name = "drop_reference"
     return _under(editor, name, rows, steps, keys, drop, plain, single, batch, after=keys)
 
@@ -268,7 +266,9 @@ def i2i_patch(
     if not all(isinstance(pair, tuple) and len(pair) == 2 for pair in pairs):
         raise ValueError(f"seeds is a pair (source, target) or a list of pairs, not {seeds!r}")
     where = {"prompt": prompt, "ref": target, "seed": seeds, "height": height, "width": width}
-    rows, extra, single = _all_rows(editor, where, tokens=tokens, block=block, other=source)
+    rows, extra, single = _all_rows(
+        editor, where, baselines, tokens=tokens, block=block, other=source
+    )
     keys = _keys(editor, "i2i_patch", extra)
     _check_tokens(editor, rows, [region for _, region in keys])
     origin, _ = rows_of(
@@ -447,9 +447,11 @@ def _check_tokens(editor: Editor, rows: Sequence[Row], regions: Sequence[Any]) -
 
 
 def _all_rows(
-    editor: Editor, where: dict[str, Any], **extra: Any
+    editor: Editor, where: dict[str, Any], baselines: bool = False, **extra: Any
 ) -> tuple[list[Row], list[dict[str, Any]], bool]:
     """All arguments as rows: what to run, and what to do to each."""
+    if baselines:
+        editor.refuse("generate")  # one of them has no reference
     specs, single = broadcast(**where, **extra)
     columns = {key: [spec[key] for spec in specs] for key in where}
     # a pair of seeds belongs to two runs; the row is the target's
@@ -548,8 +550,6 @@ def _under(
     The records are of the rows `of` (of the edits, where these are generations), with `columns`.
     """
     unique, index = distinct([row for named in plain.values() for row in named])
-    if any(not row.refs for row in unique):
-        editor.refuse("generate")
     groups: dict[Any, list[int]] = {}
     for n, key in enumerate(keys):
         groups.setdefault(key, []).append(n)

@@ -2,11 +2,12 @@
 
 `model` (a pipeline and its blocks), `layout` (regions and where they lie), `intervention` (the
 base of all that follows), `patching` (rows: capture, patch, apply), `seam` and `attention` (edges:
-cut, gain, read; the reference dropped), `errors`.
+cut, gain, read; the reference dropped).
 """
 
+from fluxlens.errors import FiringError, ModelError
+
 from .attention import AttentionMaps, Cut, Drop, Gain, Read
-from .errors import FiringError, ModelError
 from .intervention import Intervention, Run, Watch, as_numbers
 from .layout import Grid, Layout, Region, TextTokens
 from .model import Adapter, Model

@@ -208,16 +208,17 @@ class Read(Intervention):
         if {run.rows[n] for n in local} & self.seen.layouts.keys():
             raise ValueError("one reading holds one run: open another for a second run")
         self.seen.layouts.update({run.rows[n]: run.layout.take([n]) for n in local})
+        sides = self.edge.reader, self.edge.source
+        self._sides = {
+            (run.number, n): [torch.tensor(run.layout.positions(side, n)) for side in sides]
+            for n in local
+        }
 
     def observe(self, block: str, plan: seam.Plan, query: Any, key: Any, **call: Any) -> None:
         """Weigh, for each reader, what it reads of the sources; in chunks of readers."""
         run, heads = self.run, query.shape[2]
         for n in self.local:
-            layout = run.layout.take([n])
-            readers, sources = (
-                torch.tensor(layout.positions(side), device=query.device)
-                for side in (self.edge.reader, self.edge.source)
-            )
+            readers, sources = (at.to(query.device) for at in self._sides[run.number, n])
             mass = torch.empty(heads, len(readers))
             kept = torch.zeros(heads if self.maps == "heads" else len(readers), len(sources))
             for at, weights in plan.weights(query, key, readers, n, **call):

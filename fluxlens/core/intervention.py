@@ -24,8 +24,9 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from fluxlens.errors import FiringError
+
 from . import seam
-from .errors import FiringError
 from .layout import Layout, Region, TextTokens
 from .model import Model
 
@@ -107,7 +108,7 @@ class Intervention:
     ) -> None:
         if passes not in PASSES:
             raise ValueError(f"passes is one of {', '.join(PASSES)}, not {passes!r}")
-        self.model = model
+        self.model, self.watch = model, Watch.of(model)
         self.blocks = model.select(blocks, extra=("context",))
         self.tokens = None if tokens is None else Region.parse(tokens)
         self.steps, self.rows = as_numbers(steps), as_numbers(rows)
@@ -170,11 +171,6 @@ class Intervention:
     def attends(self) -> bool:
         """Whether it acts on attention, or sees it."""
         return _says(self, "heads", "edges", "observe")
-
-    @property
-    def watch(self) -> Watch:
-        """What tells the running run and step."""
-        return Watch.of(self.model)
 
     @property
     def run(self) -> Run:
@@ -329,7 +325,7 @@ class _Now(threading.local):
     step: int = 0
     time: float = 0.0
     schedule: Any = None  # the scheduler's own tensor: another one is another run
-    text: Any = None  # what the conditional pass of this step read
+    hidden: Any = None  # what the conditional pass of this step was given: the second gets it too
     expected: Run | None = None  # a run that the sampler has announced
     whole: bool = True  # whether the references are still in the sequence
     acting: dict[str, list[Intervention]] = field(default_factory=dict)
@@ -357,7 +353,10 @@ class Watch:
     @classmethod
     def of(cls, model: Model) -> Watch:
         """The watch of a model's pipeline, whichever editor holds it."""
-        return vars(model.pipe).setdefault("_fluxlens_watch", cls(model))
+        known = vars(model.pipe)
+        if "_fluxlens_watch" not in known:
+            known["_fluxlens_watch"] = cls(model)
+        return known["_fluxlens_watch"]
 
     @property
     def mine(self) -> list[Intervention]:
@@ -472,7 +471,7 @@ class Watch:
         """Tell the run and step of a transformer call by its schedule, layout and inputs."""
         now, scheduler = self.now, self.model.pipe.scheduler
         times, index = getattr(scheduler, "timesteps", ()), getattr(scheduler, "step_index", 0) or 0
-        time, text = float(call["timestep"].flatten()[0]), call["encoder_hidden_states"]
+        time, hidden = float(call["timestep"].flatten()[0]), call["hidden_states"]
         planned = getattr(scheduler, "num_inference_steps", None) is not None and index < len(times)
         # bfloat16 keeps three digits of a time
         scheduled = planned and abs(float(times[index]) / 1000 - time) <= 0.005
@@ -482,7 +481,7 @@ class Watch:
             raise RuntimeError(f"announced were {expected.layout}, the pipeline runs {layout}")
         if expected is None and before is not None:
             alike = layout.without_texts() == before.layout.without_texts()
-            if scheduled and now.schedule is times and index == now.step and text is not now.text:
+            if scheduled and now.schedule is times and index == now.step and hidden is now.hidden:
                 if now.uncond is None or now.uncond.layout != layout:
                     own = {"rows": before.rows, "total": before.total, "schedule": before.schedule}
                     now.uncond = self._begin(layout, guidance="uncond", **own)
@@ -493,9 +492,14 @@ class Watch:
                 else (before.schedule is None and later)
             )
             if goes_on and alike:
-                now.step, now.time, now.text = now.step + 1, time, text
+                now.step, now.time, now.hidden = now.step + 1, time, hidden
                 return before
-        now.schedule, now.step, now.time, now.text = times, index if scheduled else 0, time, text
+        now.schedule, now.step, now.time, now.hidden = (
+            times,
+            index if scheduled else 0,
+            time,
+            hidden,
+        )
         now.uncond, now.plans, now.announcements = None, {}, {}
         if expected is None:
             levels = tuple(float(t) / 1000 for t in times) if scheduled else None
@@ -513,7 +517,7 @@ class Watch:
                 each = [adapter.text_tokens(prompt, text, how) for prompt in prompts]
                 texts = tuple(one for one in each for _ in range(rows // len(prompts)))
                 break
-        return Layout(rows, text, image, refs, texts)
+        return Layout(rows, text, image, refs, texts, adapter.multiple)
 
     # what happens at a block
 

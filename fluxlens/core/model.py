@@ -16,7 +16,8 @@ import torch
 from diffusers.models import attention_dispatch
 from torch import nn
 
-from .errors import ModelError
+from fluxlens.errors import ModelError
+
 from .layout import Grid, Layout, TextTokens
 
 Kwargs = dict[str, Any]
@@ -34,6 +35,10 @@ class Adapter(Protocol):
     stacks: Mapping[str, str]
     returns: Mapping[str, str]
     context: str
+
+    @property
+    def multiple(self) -> int:
+        """Pixels along the side of a token."""
 
     def shape(self, call: Kwargs) -> tuple[int, int, Grid, tuple[Grid, ...]]:
         """Read a transformer call: its rows, text tokens, and grids of image and references."""
@@ -82,7 +87,18 @@ class Model:
     @property
     def attention_backend(self) -> str:
         """The attention kernel in use, as diffusers names it; several are joined by commas."""
-        return ",".join(sorted(backends(self.transformer)))
+        active = attention_dispatch._AttentionBackendRegistry.get_active_backend()[0]
+        names = set()
+        for stack in self.adapter.stacks.values():
+            for block in self.stack(stack):
+                processor = getattr(getattr(block, "attn", None), "processor", None)
+                own = getattr(processor, "_attention_backend", None) or active
+                names.add(str(getattr(own, "value", own)))
+        return ",".join(sorted(names))
+
+    def stack(self, name: str) -> Any:
+        """One of the transformer's lists of blocks, by its own name."""
+        return getattr(self.transformer, name)
 
     def module(self, block: str) -> nn.Module:
         """The module that a block's name stands for; ``"context"`` embeds the text."""
@@ -132,6 +148,14 @@ class Model:
         Asked when a model is made, when an intervention opens and when a run begins.
         """
         transformer: Any = self.transformer
+        blocks = [block for stack in self.adapter.stacks.values() for block in self.stack(stack)]
+        attentions = [getattr(block, "attn", None) for block in blocks]
+        processors = [getattr(attention, "processor", None) for attention in attentions]
+        if torch.is_grad_enabled() and getattr(transformer, "gradient_checkpointing", False):
+            raise ModelError(
+                "gradient checkpointing runs blocks again backwards, where interventions would act "
+                "twice: call pipe.transformer.disable_gradient_checkpointing(), or torch.no_grad()"
+            )
         if hasattr(transformer, "_orig_mod"):
             raise ModelError(
                 "torch.compile(pipe.transformer) hides its blocks, and no intervention would be "
@@ -144,9 +168,10 @@ class Model:
             )
         skipping = {
             name
-            for module in transformer.modules()
-            for name in getattr(getattr(module, "_diffusers_hook", None), "hooks", ())
-            if not name.startswith(("group_offload", "layerwise_cast", "lazy_prefetch"))
+            for module in (transformer, *blocks, *attentions)
+            for name, hook in getattr(getattr(module, "_diffusers_hook", None), "hooks", {}).items()
+            if name.startswith("cp_")
+            or (hasattr(hook, "new_forward") and name != "peft_autocast_disable")
         }
         if skipping or getattr(transformer, "is_cache_enabled", False):
             raise ModelError(
@@ -154,16 +179,15 @@ class Model:
                 "the transformer, where an intervention would silently do nothing: switch it off "
                 "(pipe.transformer.disable_cache()) before you intervene"
             )
-        if varlen := [name for name in backends(transformer) if "varlen" in name]:
+        kinds = {type(processor).__name__ for processor in processors}
+        if kept := [kind for kind in kinds if "KV" in kind]:
             raise ModelError(
-                f"the attention backend {varlen[0]!r} reduces a mask to key padding, so a knockout "
-                "would silently vanish: use pipe.transformer.set_attention_backend('native')"
+                f"its blocks run {kept[0]}, which keeps the references' keys and ignores masks, so "
+                "a knockout would do nothing: use a pipeline with its own processors"
             )
-
-
-def backends(transformer: nn.Module) -> set[str]:
-    """The attention kernels that a transformer's processors call."""
-    active = attention_dispatch._AttentionBackendRegistry.get_active_backend()[0]
-    processors = [getattr(module, "processor", None) for module in transformer.modules()]
-    own = [getattr(p, "_attention_backend", None) or active for p in processors if p is not None]
-    return {str(getattr(name, "value", name)) for name in own or [active]}
+        if "varlen" in self.attention_backend:
+            raise ModelError(
+                f"the attention backend {self.attention_backend!r} reduces a mask to key padding, "
+                "so a knockout would silently vanish: use "
+                "pipe.transformer.set_attention_backend('native')"
+            )

@@ -15,19 +15,20 @@ import sys
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from functools import lru_cache
+from functools import cache, lru_cache
 from typing import Any
 
 import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from .errors import FiringError, ModelError
+from fluxlens.errors import FiringError, ModelError
+
 from .layout import Layout, Region
 
 Heads = Float[Tensor, "rows tokens heads width"]
-Place = tuple[slice | Tensor, slice | Tensor]  # rows and positions, as they index a tensor
-_ALL = slice(None)
+Attention = Callable[..., Heads]
+Span = slice | Tensor  # positions, as they index a tensor
 _CUT = float("-inf")
 
 
@@ -89,13 +90,80 @@ class Bias:
     heads: tuple[int, ...] | None = None
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Group:
     """Queries that attend together: where they are, the keys they read, and a bias on these."""
 
-    queries: Place
-    keys: Place
+    queries: Span
+    keys: Span
     bias: Float[Tensor, " keys"] | None
+
+    @cache  # noqa: B019 - of a handful of groups, which live as long as they are known
+    def channels(self, scale: float, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
+        """Two more channels, of queries [8] and keys [keys, 8], whose product is the bias.
+
+        The second holds what the number format rounds off the first; kernels want their channels in
+        eights.
+        """
+        assert self.bias is not None
+        exact = self.bias / scale
+        first = exact.to(dtype)
+        rest = (exact - first.to(exact.dtype)).to(dtype)
+        on_queries, on_keys = first.new_zeros(8), first.new_zeros(len(first), 8)
+        on_queries[:2] = 1
+        on_keys[:, 0], on_keys[:, 1] = first, rest
+        return on_queries, on_keys
+
+    def attend(
+        self, attention: Attention, query: Heads, key: Heads, value: Heads, **kwargs: Any
+    ) -> Heads:
+        """Call attention for these queries and keys alone."""
+        query, key, value = (
+            _take(query, self.queries),
+            _take(key, self.keys),
+            _take(value, self.keys),
+        )
+        if self.bias is None:
+            return attention(query, key, value, **kwargs)
+        width, scale = query.shape[-1], kwargs.pop("scale", None)
+        scale = width**-0.5 if scale is None else scale
+        on_queries, on_keys = self.channels(scale, key.dtype)
+        query = torch.cat([query, on_queries.expand(*query.shape[:-1], 8)], dim=-1)
+        key = torch.cat([key, on_keys[None, :, None].expand(*key.shape[:-1], 8)], dim=-1)
+        value = torch.nn.functional.pad(value, (0, 8))  # kernels want as many as of keys
+        return attention(query, key, value, scale=scale, **kwargs)[..., :width]
+
+
+@dataclass(frozen=True, eq=False)
+class Part:
+    """Rows and heads (all if None) under the same biases, and the groups of their queries.
+
+    `order` puts the groups' results, one after another, in the sequence's order (None: they are).
+    """
+
+    rows: Tensor | None
+    heads: Tensor | None
+    groups: tuple[Group, ...]
+    order: Tensor | None
+
+    def attend(
+        self, attention: Attention, query: Heads, key: Heads, value: Heads, **kwargs: Any
+    ) -> Heads:
+        """The attention of these rows and heads."""
+        qkv = [query, key, value]
+        for axis, at in ((0, self.rows), (2, self.heads)):
+            qkv = qkv if at is None else [heads.index_select(axis, at) for heads in qkv]
+        results = [group.attend(attention, *qkv, **kwargs) for group in self.groups]
+        joined = results[0] if len(results) == 1 else torch.cat(results, dim=1)
+        return joined if self.order is None else joined.index_select(1, self.order)
+
+    def write(self, out: Heads, result: Heads) -> None:
+        """Put a result into its rows and heads of the whole."""
+        rows = torch.arange(len(out), device=out.device) if self.rows is None else self.rows
+        if self.heads is None:
+            out[rows] = result
+        else:
+            out[rows[:, None], :, self.heads] = result.transpose(1, 2)
 
 
 class Plan:
@@ -111,7 +179,7 @@ class Plan:
 
     def attend(
         self,
-        attention: Callable[..., Heads],
+        attention: Attention,
         query: Heads,
         key: Heads,
         value: Heads,
@@ -126,19 +194,17 @@ class Plan:
                 own = self.mask(query.shape[2], query.device)
                 self._merged = attn_mask, merge(attn_mask, own, query.dtype)
             return attention(query, key, value, attn_mask=self._merged[1], **kwargs)
-        parts = _grouped(self.layout, self.biases, query.shape[2], query.device)
+        parts = _parts(self.layout, self.biases, query.shape[2], query.device)
+        results = [part.attend(attention, query, key, value, **kwargs) for part in parts]
         if len(parts) == 1:
-            return _attend(attention, query, key, value, parts[0], kwargs)
+            return results[0]
         out = torch.empty_like(query)
-        for part in parts:
-            at = part.heads
-            assert at is not None
-            qkv = [tensor.index_select(2, at) for tensor in (query, key, value)]
-            out[:, :, at] = _attend(attention, qkv[0], qkv[1], qkv[2], part, kwargs)
+        for part, result in zip(parts, results, strict=True):
+            part.write(out, result)
         return out
 
     def mask(
-        self, heads: int, device: Any = None, row: int | None = None, queries: Any = _ALL
+        self, heads: int, device: Any = None, row: int | None = None, queries: Any = slice(None)
     ) -> Tensor:
         """The same as a mask [rows or 1, heads or 1, queries, keys] for attention.
 
@@ -156,7 +222,7 @@ class Plan:
             for bias in _in_row(self.biases, place):
                 source, reader = _sides(self.layout, bias.edge, place)
                 both = (reader[queries, None] & source[None, :]).to(device)
-                at = _ALL if bias.heads is None else list(bias.heads)
+                at = slice(None) if bias.heads is None else list(bias.heads)
                 out[n, at] = (
                     out[n, at].masked_fill(both, _CUT)
                     if bias.amount == _CUT
@@ -232,71 +298,12 @@ def merge(existing: Tensor | None, mask: Tensor, dtype: torch.dtype) -> Tensor:
     return both
 
 
-@dataclass(frozen=True)
-class Part:
-    """The groups of some heads (all if None), and the order that joins their results."""
-
-    heads: Tensor | None
-    groups: tuple[Group, ...]
-    order: range | Tensor | None  # None where results must each be written to their place
-
-
-def _attend(
-    attention: Callable[..., Heads], query: Heads, key: Heads, value: Heads, part: Part, kwargs: Any
-) -> Heads:
-    results = []
-    for group in part.groups:
-        own = _take(query, group.queries), _take(key, group.keys), _take(value, group.keys)
-        if group.bias is None:
-            results.append(attention(*own, **kwargs))
-        else:
-            results.append(_biased(attention, *own, group.bias, **kwargs))
-    if part.order is None:
-        out = torch.empty_like(query)
-        for group, result in zip(part.groups, results, strict=True):
-            out[group.queries] = result
-        return out
-    joined = results[0] if len(results) == 1 else torch.cat(results, dim=1)
-    return joined if isinstance(part.order, range) else joined.index_select(1, part.order)
-
-
-def _biased(
-    attention: Callable[..., Heads],
-    query: Heads,
-    key: Heads,
-    value: Heads,
-    bias: Float[Tensor, " keys"],
-    scale: float | None = None,
-    **kwargs: Any,
-) -> Heads:
-    """Attention with a number added to the logits of each key: two more channels (and zeros).
-
-    The second holds what the number format rounds off the first; kernels want their channels in
-    eights, and as many of values as of keys.
-    """
-    width = query.shape[-1]
-    scale = width**-0.5 if scale is None else scale
-    exact = bias / scale
-    first = exact.to(key.dtype)
-    second = (exact - first.to(exact.dtype)).to(key.dtype)
-    ones, on_keys = query.new_zeros(8), key.new_zeros(key.shape[1], 8)
-    ones[:2] = 1
-    on_keys[:, 0], on_keys[:, 1] = first, second
-    query = torch.cat([query, ones.expand(*query.shape[:-1], 8)], dim=-1)
-    key = torch.cat([key, on_keys[None, :, None].expand(*key.shape[:-1], 8)], dim=-1)
-    value = torch.nn.functional.pad(value, (0, 8))
-    return attention(query, key, value, scale=scale, **kwargs)[..., :width]
-
-
-def _take(heads: Heads, place: Place) -> Heads:
-    """``heads[place]``, at less cost where all rows are meant: small models wait for each call."""
-    rows, along = place
-    if rows is not _ALL:
-        return heads[place]
-    if isinstance(along, Tensor):
-        return heads.index_select(1, along)
-    length = along.stop - along.start
-    return heads if length == heads.shape[1] else heads.narrow(1, along.start, length)
+def _take(heads: Heads, at: Span) -> Heads:
+    """Some positions, at little cost: small models wait for each call."""
+    if isinstance(at, Tensor):
+        return heads.index_select(1, at)
+    length = at.stop - at.start
+    return heads if length == heads.shape[1] else heads.narrow(1, at.start, length)
 
 
 def _in_row(biases: Sequence[Bias], row: int) -> tuple[Bias, ...]:
@@ -326,20 +333,42 @@ def check(layout: Layout, edges: Sequence[Edge], rows: Sequence[int]) -> None:
 
 
 @lru_cache(maxsize=64)
-def _grouped(
+def _parts(
     layout: Layout, biases: tuple[Bias, ...], heads: int, device: torch.device
 ) -> tuple[Part, ...]:
-    """The groups of each set of heads under the same biases, found once for all runs of a kind."""
-    sets: dict[tuple[Bias, ...], list[int]] = {}
-    for head in range(heads):
-        own = tuple(bias for bias in biases if bias.heads is None or head in bias.heads)
-        sets.setdefault(own, []).append(head)
+    """Who attends to what, in as few calls as there are kinds; found once for all such runs."""
+    rows: dict[Any, list[int]] = {}
+    for row in range(layout.rows):
+        rows.setdefault(_kind(layout, biases, row), []).append(row)
     parts = []
-    for own, members in sets.items():
-        groups = _groups(layout, own, device)
-        at = None if len(sets) == 1 else torch.tensor(members, device=device)
-        parts.append(Part(at, tuple(groups), _order(layout.length, groups, device)))
+    for members in rows.values():
+        sets: dict[tuple[Bias, ...], list[int]] = {}
+        for head in range(heads):
+            in_row = _in_row(biases, members[0])
+            own = tuple(bias for bias in in_row if bias.heads is None or head in bias.heads)
+            sets.setdefault(own, []).append(head)
+        for own, some in sets.items():
+            groups, order = _groups(layout, own, members[0], device)
+            across = None if len(rows) == 1 else torch.tensor(members, device=device)
+            at = None if len(sets) == 1 else torch.tensor(some, device=device)
+            parts.append(Part(across, at, groups, order))
     return tuple(parts)
+
+
+def _groups(
+    layout: Layout, biases: Sequence[Bias], row: int, device: torch.device
+) -> tuple[tuple[Group, ...], Tensor | None]:
+    """The groups of one row, and what puts their results in the sequence's order."""
+    groups, places = [], []
+    for (keys, amounts), queries in _readable(layout, biases, row).items():
+        readable = torch.frombuffer(bytearray(keys), dtype=torch.bool).nonzero()[:, 0]
+        bias = torch.frombuffer(bytearray(amounts), dtype=torch.float32)[readable]
+        places.append(queries.nonzero()[:, 0])
+        own = _span(places[-1], device), _span(readable, device)
+        groups.append(Group(*own, bias.to(device) if bool(bias.any()) else None))
+    order = torch.cat(places).argsort()
+    in_order = torch.equal(order, torch.arange(len(order)))
+    return tuple(groups), None if in_order else order.to(device)
 
 
 def _readable(layout: Layout, biases: Sequence[Bias], row: int) -> dict[Any, Bool[Tensor, " s"]]:
@@ -363,58 +392,8 @@ def _readable(layout: Layout, biases: Sequence[Bias], row: int) -> dict[Any, Boo
     return out
 
 
-def _groups(layout: Layout, biases: tuple[Bias, ...], device: torch.device) -> list[Group]:
-    """Who attends to what, in as few calls as there are kinds; rows under the same biases share."""
-    kinds: dict[Any, dict[Any, Tensor]] = {}
-    members: dict[Any, list[tuple[int, Tensor]]] = {}
-    for row in range(layout.rows):
-        kind, own = _kind(layout, biases, row), _in_row(biases, row)
-        if kind not in kinds:
-            kinds[kind] = _readable(layout, own, row)
-        for name, queries in kinds[kind].items():
-            members.setdefault((own, name), []).append((row, queries.nonzero()[:, 0]))
-    out = []
-    for (_, (keys, amounts)), group in members.items():
-        readable = torch.frombuffer(bytearray(keys), dtype=torch.bool).nonzero()[:, 0]
-        bias = torch.frombuffer(bytearray(amounts), dtype=torch.float32)[readable]
-        rows, lists = [row for row, _ in group], [positions for _, positions in group]
-        queries = lists[0]
-        if any(not torch.equal(queries, other) for other in lists):
-            # words stand elsewhere in each row: shorter lists repeat their last query
-            longest = max(map(len, lists))
-            queries = torch.stack([torch.cat([p, p[-1:].expand(longest - len(p))]) for p in lists])
-        where, reads = (_place(rows, at, layout.rows, device) for at in (queries, readable))
-        out.append(Group(where, reads, bias.to(device) if bool(bias.any()) else None))
-    return out
-
-
-def _order(length: int, groups: Sequence[Group], device: torch.device) -> range | Tensor | None:
-    """Where the groups are of whole columns of the batch, what puts their joined results in order.
-
-    Position n of the sequence is the n-th of it in the results one after another; None where each
-    result must be written to its place.
-    """
-    if any(group.queries[0] is not _ALL for group in groups):
-        return None
-    numbers = torch.arange(length)
-    columns = [at.cpu() if isinstance(at, Tensor) else at for _, at in (g.queries for g in groups)]
-    order = torch.cat([numbers[at] for at in columns]).argsort()
-    return range(length) if torch.equal(order, numbers) else order.to(device)
-
-
-def _place(rows: list[int], positions: Tensor, of: int, device: torch.device) -> Place:
-    """Slices where they do, indices (and so a copy) where the positions are scattered.
-
-    `rows` of a batch of `of`.
-    """
-    across = _ALL if len(rows) == of else _span(torch.tensor(rows), device)
-    along = _span(positions, device) if positions.ndim == 1 else positions.to(device)
-    if isinstance(along, Tensor) and (along.ndim == 2 or isinstance(across, Tensor)):
-        across = torch.tensor(rows, device=device)[:, None]
-    return across, along
-
-
-def _span(numbers: Int[Tensor, " tokens"], device: torch.device) -> slice | Tensor:
+def _span(numbers: Int[Tensor, " tokens"], device: torch.device) -> Span:
+    """A slice where one does, else indices (and so a copy)."""
     first, last = int(numbers[0]), int(numbers[-1])
     whole = last - first + 1 == len(numbers)
     return slice(first, last + 1) if whole else numbers.to(device)

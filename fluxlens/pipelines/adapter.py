@@ -85,7 +85,10 @@ class Family:
         kinds = {kind: [b for b in blocks if b.startswith(kind)] for kind in self.stacks}
         double, single = kinds["double"], kinds.get("single")
         if not single:
-            return {"style": double[len(double) // 4 - 1], "color": double[len(double) * 9 // 16]}
+            return {
+                "style": double[max(len(double) // 4 - 1, 0)],
+                "color": double[len(double) * 9 // 16],
+            }
         return {"style": double[-1], "color": single[max(round(len(single) * 10 / 24) - 1, 0)]}
 
     # what the core asks
@@ -126,7 +129,7 @@ class Family:
         return self.text_tokens(row.prompt, self.max_sequence_length, {})
 
     def levels(self, steps: int, tokens: int) -> tuple[float, ...]:
-        """The noise levels (1 to 0) of a run of `steps` steps over `tokens` image tokens."""
+        """The noise levels (1 to 0) of a run over `tokens` image tokens; asked before a `run`."""
         raise NotImplementedError
 
     def run(self, rows: Sequence[Row], steps: int, encodings: Encodings) -> list[Image.Image]:

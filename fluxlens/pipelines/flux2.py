@@ -18,7 +18,7 @@ from jaxtyping import Float
 from PIL import Image
 from torch import Tensor
 
-from fluxlens.core import ModelError, TextTokens
+from fluxlens.core import TextTokens
 from fluxlens.references import encoded_size
 
 from .adapter import Family, Row, locate, refuse_widths
@@ -60,16 +60,14 @@ class Flux2Dev(Family):
         return encoded_size(width, height, self.multiple)
 
     def levels(self, steps: int, tokens: int) -> tuple[float, ...]:
-        """The noise levels of a run, as the scheduler shifts them."""
-        return tuple(float(time) / 1000 for time in self._times(steps, tokens))
-
-    def _times(self, steps: int, tokens: int) -> Tensor:
+        """The noise levels of a run, as the scheduler shifts them; sets the scheduler's steps."""
         scheduler = self.pipe.scheduler
         own = getattr(scheduler.config, "use_flow_sigmas", False)
         sigmas = None if own else np.linspace(1.0, 1 / steps, steps)
         mu = klein.compute_empirical_mu(image_seq_len=tokens, num_steps=steps)
         device = self.pipe._execution_device
-        return klein.retrieve_timesteps(scheduler, steps, device, sigmas=sigmas, mu=mu)[0]
+        times, _ = klein.retrieve_timesteps(scheduler, steps, device, sigmas=sigmas, mu=mu)
+        return tuple(float(time) / 1000 for time in times)
 
     def run(self, rows: Sequence[Row], steps: int, encodings: Encodings) -> list[Image.Image]:
         """One row, by the stock call."""
@@ -99,15 +97,6 @@ class Flux2Klein(Flux2Dev):
         self.steps = 4 if self.batches else 50
         self.guidance = None if self.batches else 4.0
         super().__init__(pipe, **settings)
-
-    def check(self) -> None:
-        """Refuse a pipeline that keeps references' keys, and layers that do not fit."""
-        if "KV" in type(self.pipe).__name__:
-            raise ModelError(
-                f"a {type(self.pipe).__name__} caches reference keys and ignores attention masks, "
-                "so a knockout would do nothing: use a Flux2KleinPipeline"
-            )
-        super().check()
 
     def chat(self, prompt: str) -> str:
         """A prompt in Qwen3's template, thinking switched off."""
@@ -156,9 +145,8 @@ class Flux2Klein(Flux2Dev):
             shapes = [torch.empty(1, 1, *grid) for grid in rows[0].grids]
             ref_ids = pipe._prepare_image_ids(shapes).repeat(len(rows), 1, 1).to(device)
             ids = torch.cat([latent_ids, ref_ids], dim=1)
-        times = self._times(steps, noise)
         pipe.scheduler.set_begin_index(0)
-        for time in times:
+        for time in pipe.scheduler.timesteps:  # as `levels` has set them
             joint = latents if refs is None else torch.cat([latents, refs], dim=1)
             with pipe.transformer.cache_context("cond"):
                 velocity = pipe.transformer(

@@ -30,6 +30,10 @@ class Kontext(Family):
     steps = 28
     guidance: float | None = 3.5
     max_refs: int | None = 1
+    caveat = (
+        "a pooled vector of the instruction reaches every block beside the tokens: no cut or patch "
+        "of tokens touches it"
+    )
 
     @property
     def auto_resize(self) -> bool:
