@@ -149,7 +149,8 @@ class Study:
         """The pictures, in this order; those that are not on disk are made and kept there.
 
         `OtherPicturesError` for one that another model or request made under the same name;
-        `RuntimeError` where the model failed twice.
+        `RuntimeError` where the model failed twice, `ValueError` where its family has no such
+        picture.
         """
         summary = run(
             self.editor,
@@ -157,6 +158,8 @@ class Study:
             self.results,
             Settings(assets=self.assets, shown=False),
         )
+        if summary.left_out:
+            raise ValueError("; ".join(summary.left_out))
         if summary.failures:
             failed = summary.failures[0]
             raise RuntimeError(f"{failed.batch} could not be made: {failed.error}")

@@ -198,7 +198,7 @@ class _Family:
             yield from self._cuts(members, edit)
         if self.sources:
             yield from self._patches(members, edit)
-        if self.family in EDITED:
+        if self.family in EDITED and "generate" not in self.editor.family.refusals:
             yield from self._generations(rows, edit)
 
     def _cuts(self, members: list[int], edit: Captured) -> Measured:
