@@ -153,8 +153,9 @@ class Maker:
             case Edit():
                 made = [source.at[task.task_id] for task in tasks]
                 return [source.images[n] for n in made], [source.records[n] for n in made]
-            case Generation():
-                return self._generate(first, tasks)
+            case Generation(prompt):
+                given["prompt"] = [""] * len(tasks) if prompt == "empty" else given["prompt"]
+                return self._generate(first, tasks, given)
             case Control():
                 return self.controls.run(group)
             case Knockout(edge):
@@ -176,11 +177,8 @@ class Maker:
         pairs = [(source.noise_seed, seed) for source, seed in zip(sources, seeds, strict=True)]
         return {"source": self.images(sources), "target": images, "seeds": pairs}
 
-    def _generate(self, first: Picture, tasks: Sequence[Task]) -> Pictures:
+    def _generate(self, first: Picture, tasks: Sequence[Task], given: dict[str, Any]) -> Pictures:
         """The lens's counterparts: its seed, the instruction or nothing, no reference."""
-        given = self.arguments(tasks)
-        if first.treatment.from_nothing:
-            given["prompt"] = [""] * len(tasks)
         seeds = [task.noise_seed + 1 for task in tasks]
         rows, _ = rows_of(self.editor, ref=None, seed=seeds, **given)
         images = sample(self.editor, rows, steps=first.steps)

@@ -24,7 +24,7 @@ from fluxlens.study.controls import sampled
 from fluxlens.study.paths import entities
 from fluxlens.study.pictures import Picture, Unit
 from fluxlens.study.sampling import KLEIN, Sampling
-from fluxlens.study.treatments import TREATMENTS, Lens, Treatment
+from fluxlens.study.treatments import TREATMENTS, Generation, Lens, Treatment
 from fluxlens.tasks import FAMILIES, Assets, Reference, Task, World, available
 
 __all__ = ["PIXELS", "TOKENS", "Batch", "Plan", "make_plan", "plan_of"]
@@ -163,9 +163,10 @@ def _cut(items: list[T], size: int) -> list[tuple[T, ...]]:
 def _prompts(pictures: Iterable[Picture]) -> frozenset[str]:
     found: set[str] = set()
     for picture in pictures:
-        if picture.treatment.from_nothing:
+        blank = picture.treatment == Generation("empty", picture.steps)
+        if blank or isinstance(picture.treatment, Lens):
             found.add("")
-        if isinstance(picture.treatment, Lens) or not picture.treatment.from_nothing:
+        if not blank:
             found |= {t.instruction for t in (picture.origin, picture.task, *picture.others)}
     return frozenset(found)
 

@@ -81,11 +81,6 @@ class Treatment:
         """The picture in which nothing was done, which is its null control."""
         return Edit()
 
-    @property
-    def from_nothing(self) -> bool:
-        """Whether its own run is of the empty prompt."""
-        return False
-
     def binding(self, family: str) -> Depth | None:
         """The binding block that it is about in a family of tasks, unless it names another."""
         if self.recipe.binding is None:
@@ -156,11 +151,6 @@ class Generation(Treatment):
         return cls(prompt, int(found[2]) if found[2] else None)
 
     @property
-    def from_nothing(self) -> bool:
-        """Whether it is of the empty prompt."""
-        return self.prompt == "empty"
-
-    @property
     def beside(self) -> Treatment | None:
         """Nothing: it is what lenses stand beside."""
         return None
@@ -195,11 +185,6 @@ class Lens(Moved):
     """The T2I Lens: ``Lens("padding")``."""
 
     recipe: ClassVar[Recipe] = RECIPES["t2i_lens"]
-
-    @property
-    def from_nothing(self) -> bool:
-        """Its own run is of the empty prompt."""
-        return True
 
     @property
     def beside(self) -> Treatment | None:
