@@ -16,11 +16,12 @@ import threading
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
+from torch.utils._pytree import tree_map_only
 
 from .errors import FiringError, ModelError
 from .layout import Layout, Region
@@ -89,8 +90,7 @@ class Bias:
     heads: tuple[int, ...] | None = None
 
 
-@dataclass(frozen=True)
-class Group:
+class Group(NamedTuple):
     """Queries that attend together: where they are, the keys they read, and a bias on these."""
 
     queries: Place
@@ -232,8 +232,7 @@ def merge(existing: Tensor | None, mask: Tensor, dtype: torch.dtype) -> Tensor:
     return both
 
 
-@dataclass(frozen=True)
-class Part:
+class Part(NamedTuple):
     """The groups of some heads (all if None), and the order that joins their results."""
 
     heads: Tensor | None
@@ -336,10 +335,10 @@ def _grouped(
         sets.setdefault(own, []).append(head)
     parts = []
     for own, members in sets.items():
-        groups = _groups(layout, own, device)
-        at = None if len(sets) == 1 else torch.tensor(members, device=device)
-        parts.append(Part(at, tuple(groups), _order(layout.length, groups, device)))
-    return tuple(parts)
+        groups = _groups(layout, own)
+        at = None if len(sets) == 1 else torch.tensor(members)
+        parts.append(Part(at, groups, _order(layout.length, groups)))
+    return tree_map_only(Tensor, lambda numbers: numbers.to(device), tuple(parts))
 
 
 def _readable(layout: Layout, biases: Sequence[Bias], row: int) -> dict[Any, Bool[Tensor, " s"]]:
@@ -363,7 +362,7 @@ def _readable(layout: Layout, biases: Sequence[Bias], row: int) -> dict[Any, Boo
     return out
 
 
-def _groups(layout: Layout, biases: tuple[Bias, ...], device: torch.device) -> list[Group]:
+def _groups(layout: Layout, biases: tuple[Bias, ...]) -> tuple[Group, ...]:
     """Who attends to what, in as few calls as there are kinds; rows under the same biases share."""
     kinds: dict[Any, dict[Any, Tensor]] = {}
     members: dict[Any, list[tuple[int, Tensor]]] = {}
@@ -383,12 +382,12 @@ def _groups(layout: Layout, biases: tuple[Bias, ...], device: torch.device) -> l
             # words stand elsewhere in each row: shorter lists repeat their last query
             longest = max(map(len, lists))
             queries = torch.stack([torch.cat([p, p[-1:].expand(longest - len(p))]) for p in lists])
-        where, reads = (_place(rows, at, layout.rows, device) for at in (queries, readable))
-        out.append(Group(where, reads, bias.to(device) if bool(bias.any()) else None))
-    return out
+        where, reads = (_place(rows, at, layout.rows) for at in (queries, readable))
+        out.append(Group(where, reads, bias if bool(bias.any()) else None))
+    return tuple(out)
 
 
-def _order(length: int, groups: Sequence[Group], device: torch.device) -> range | Tensor | None:
+def _order(length: int, groups: Sequence[Group]) -> range | Tensor | None:
     """Where the groups are of whole columns of the batch, what puts their joined results in order.
 
     Position n of the sequence is the n-th of it in the results one after another; None where each
@@ -397,27 +396,25 @@ def _order(length: int, groups: Sequence[Group], device: torch.device) -> range 
     if any(group.queries[0] is not _ALL for group in groups):
         return None
     numbers = torch.arange(length)
-    columns = [at.cpu() if isinstance(at, Tensor) else at for _, at in (g.queries for g in groups)]
-    order = torch.cat([numbers[at] for at in columns]).argsort()
-    return range(length) if torch.equal(order, numbers) else order.to(device)
+    order = torch.cat([numbers[group.queries[1]] for group in groups]).argsort()
+    return range(length) if torch.equal(order, numbers) else order
 
 
-def _place(rows: list[int], positions: Tensor, of: int, device: torch.device) -> Place:
+def _place(rows: list[int], positions: Tensor, of: int) -> Place:
     """Slices where they do, indices (and so a copy) where the positions are scattered.
 
     `rows` of a batch of `of`.
     """
-    across = _ALL if len(rows) == of else _span(torch.tensor(rows), device)
-    along = _span(positions, device) if positions.ndim == 1 else positions.to(device)
+    across = _ALL if len(rows) == of else _span(torch.tensor(rows))
+    along = _span(positions) if positions.ndim == 1 else positions
     if isinstance(along, Tensor) and (along.ndim == 2 or isinstance(across, Tensor)):
-        across = torch.tensor(rows, device=device)[:, None]
+        across = torch.tensor(rows)[:, None]
     return across, along
 
 
-def _span(numbers: Int[Tensor, " tokens"], device: torch.device) -> slice | Tensor:
+def _span(numbers: Int[Tensor, " tokens"]) -> slice | Tensor:
     first, last = int(numbers[0]), int(numbers[-1])
-    whole = last - first + 1 == len(numbers)
-    return slice(first, last + 1) if whole else numbers.to(device)
+    return slice(first, last + 1) if last - first + 1 == len(numbers) else numbers
 
 
 def attention_mask(

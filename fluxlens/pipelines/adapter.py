@@ -62,7 +62,7 @@ class Family:
         self.pipe = pipe
         for name, value in settings.items():
             if value is not None:
-                setattr(self, name, value)
+                setattr(self, name, tuple(value) if isinstance(value, list) else value)
         self.check()
 
     def check(self) -> None:
