@@ -71,7 +71,7 @@ def load(
     """
     settings = {
         "max_sequence_length": _positive("max_sequence_length", max_sequence_length),
-        "text_layers": None if text_layers is None else tuple(text_layers),
+        "text_layers": None if text_layers is None else list(text_layers),
         "steps": _positive("steps", steps),
         "guidance": guidance,
     }
@@ -100,7 +100,8 @@ def load(
 
 
 def _positive(name: str, value: int | None) -> int | None:
-    if value is not None and (isinstance(value, bool) or value < 1):
+    whole = hasattr(value, "__index__") and not isinstance(value, bool)
+    if value is not None and (not whole or value < 1):
         raise ModelError(f"{name} must be a whole number of at least 1, not {value!r}")
     return value
 

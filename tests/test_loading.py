@@ -3,13 +3,16 @@
 import json
 import shutil
 
+import diffusers
 import pytest
 import tiny
 import torch
 from helpers import PROMPT, same
 
 import fluxlens as fl
-from fluxlens import _folder
+from fluxlens import loading
+from fluxlens.core import Watch
+from fluxlens.models import KNOWN
 
 
 def test_a_folder_says_what_it_is(folders):
@@ -31,15 +34,12 @@ def test_arguments_win_over_the_folder(folders):
     assert (flux.binding.style, flux.binding.color) == ("double.0", "single.2")
 
 
-def test_binding_blocks_are_the_papers_at_its_size():
-    class Config:
-        num_layers, num_single_layers = 8, 24
-
-    pipe = type("P", (), {"transformer": type("T", (), {"config": Config})})()
-    flux = fl.Editor.__new__(fl.Editor)
-    fl.Editor._name_blocks(flux, pipe, None)
-    assert (flux.binding.style, flux.binding.color) == ("double.7", "single.9")
-    assert len(flux.blocks) == 32
+def test_binding_blocks_are_the_papers_at_its_size(flux):
+    blocks = [
+        f"{kind}.{n}" for kind, count in (("double", 8), ("single", 24)) for n in range(count)
+    ]
+    assert flux.family.default_binding(blocks) == {"style": "double.7", "color": "single.9"}
+    assert vars(flux.binding) == flux.family.default_binding(flux.blocks)
 
 
 def test_a_model_may_share_everything_but_its_transformer(folders, tmp_path):
@@ -77,7 +77,7 @@ def test_another_dtype_runs_too(folders, red):
 
 
 def test_shipped_names_point_into_the_package(folders, tmp_path, monkeypatch):
-    monkeypatch.setattr(_folder, "SHIPPED", tmp_path)
+    monkeypatch.setattr(loading, "SHIPPED", tmp_path)
     shutil.copytree(folders["one-one"], tmp_path / "mini")
     assert fl.load("mini").name == "tiny-1-1"
     with pytest.raises(fl.ModelError, match="fluxlens mini train"):
@@ -103,21 +103,12 @@ def test_a_varlen_backend_is_refused(folders, red):
     processor._attention_backend = AttentionBackendName.FLASH_VARLEN
     with pytest.raises(fl.ModelError, match=r"flash_varlen.*vanish"):
         flux.knockout("ref->text").__enter__()
-    assert not flux.watch.contexts
+    assert not Watch.of(flux).interventions
     with pytest.raises(fl.ModelError, match="vanish"):
-        fl.Editor(flux.pipe, text_layers=flux.text_layers)
+        fl.load(flux.pipe, text_layers=flux.text_layers)
     processor._attention_backend = None
     with flux.knockout("ref->text"):
         flux.edit(PROMPT, red)
-
-
-def test_kv_processors_are_refused(folders):
-    from diffusers.models.transformers.transformer_flux2 import Flux2KVAttnProcessor
-
-    flux = fl.load(folders["one-one"])
-    flux.module("double.0").attn.set_processor(Flux2KVAttnProcessor())
-    with pytest.raises(fl.ModelError, match="ignores attention masks"):
-        flux.knockout("ref->text").__enter__()
 
 
 @pytest.mark.parametrize(
@@ -125,7 +116,6 @@ def test_kv_processors_are_refused(folders):
     [
         ({"_class_name": "Flux2KleinKVPipeline"}, "ignores attention masks"),
         ({"_class_name": "FluxPipeline"}, "works on Flux2KleinPipeline"),
-        ({"is_distilled": False}, "not step-distilled"),
     ],
 )
 def test_pipelines_that_cannot_be_studied_are_refused(folders, tmp_path, change, message):
@@ -145,7 +135,7 @@ def test_pipelines_that_cannot_be_studied_are_refused(folders, tmp_path, change,
         "transformer/diffusion_pytorch_model.safetensors",
         "vae/diffusion_pytorch_model.safetensors",
         "text_encoder/model.safetensors",
-        "tokenizer/tokenizer.json",
+        "tokenizer",
         "scheduler/scheduler_config.json",
     ],
 )
@@ -185,9 +175,9 @@ def test_a_hub_id_out_of_reach_is_one_message_with_the_remedy(monkeypatch):
     def refuse(*args, **kwargs):
         raise OSError("403 Client Error: access to this model is restricted")
 
-    from diffusers import Flux2KleinPipeline
+    from diffusers import DiffusionPipeline
 
-    monkeypatch.setattr(Flux2KleinPipeline, "download", refuse)
+    monkeypatch.setattr(DiffusionPipeline, "download", refuse)
     with pytest.raises(fl.ModelError, match=r"restricted.*hf auth login.*offline"):
         fl.load("klein-9b")
 
@@ -248,3 +238,47 @@ def test_offload_needs_an_accelerator(folders):
 
 def test_two_loads_of_a_folder_agree(folders, flux, red):
     assert same(fl.load(folders["two-three"]).edit(PROMPT, red), flux.edit(PROMPT, red))
+
+
+def test_a_pipeline_in_hand_stays_as_it_is(folders, flux, red):
+    pipe = fl.load(folders["two-three"]).pipe
+    held = fl.load(pipe, max_sequence_length=40, text_layers=(1, 2), binding={"style": "double.0"})
+    assert (held.pipe, held.binding.style, held.name) == (pipe, "double.0", "two-three")
+    assert same(held.edit(PROMPT, red), flux.edit(PROMPT, red))
+    for more in ({"dtype": "bfloat16"}, {"device": "cpu"}, {"revision": "main"}, {"offload": True}):
+        with pytest.raises(fl.ModelError, match="stays as it is"):
+            fl.load(pipe, **more)
+    with pytest.raises(fl.ModelError, match="cannot load a int; use mini"):
+        fl.load(3)
+
+
+def test_settings_that_say_nothing_are_refused(folders):
+    folder = folders["one-one"]
+    assert fl.load(folder, dtype="bfloat16").dtype == torch.bfloat16
+    for more, says in (
+        ({"dtype": "bf16"}, "not 'bf16'"),
+        ({"dtype": "nn"}, "not 'nn'"),
+        ({"revision": "main"}, "has no revisions"),
+        ({"max_sequence_length": 0}, "at least 1, not 0"),
+        ({"max_sequence_length": 2.5}, "at least 1, not 2.5"),
+        ({"steps": 0}, "steps must be"),
+        ({"text_layers": ()}, "text layers"),
+    ):
+        with pytest.raises(fl.ModelError, match=says):
+            fl.load(folder, **more)
+
+
+def test_every_known_name_has_a_hub_id_a_class_and_a_licence(monkeypatch):
+    asked = []
+
+    def refuse(hub_id, revision):
+        asked.append((hub_id, revision))
+        raise fl.ModelError("offline")
+
+    monkeypatch.setattr(loading, "download", refuse)
+    for name, known in KNOWN.items():
+        with pytest.raises(fl.ModelError, match="offline"):
+            fl.load(name, revision="abc")
+        assert asked[-1] == (known.hub_id, "abc")
+        assert hasattr(diffusers, known.pipeline)
+        assert known.licence

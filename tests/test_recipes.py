@@ -8,6 +8,7 @@ from conftest import picture
 from helpers import PROMPT, close, final, same, states
 
 import fluxlens as fl
+from fluxlens.recipes import SUFFIX, TOKENS
 
 
 def by_hand(flux, ref, seed, tokens, block):
@@ -31,7 +32,7 @@ def by_hand(flux, ref, seed, tokens, block):
         handle.remove()
 
 
-@pytest.mark.parametrize("tokens", fl.interventions.TOKENS)
+@pytest.mark.parametrize("tokens", TOKENS)
 def test_the_lens_is_the_papers(flux, red, tokens):
     made = fl.t2i_lens(flux, PROMPT, red, seed=4, tokens=tokens)
     region = "text" if tokens == "all" else f"text[{tokens}]"
@@ -98,12 +99,12 @@ def test_a_batch_of_lenses_is_its_rows(flux, red, blue):
 
 
 def test_equal_sources_run_once(flux, red, monkeypatch):
-    from fluxlens import _recipes
+    from fluxlens import recipes
 
     sizes = []
-    run = _recipes.sample
+    run = recipes.sample
     monkeypatch.setattr(
-        _recipes, "sample", lambda f, rows, **kw: sizes.append(len(rows)) or run(f, rows, **kw)
+        recipes, "sample", lambda f, rows, **kw: sizes.append(len(rows)) or run(f, rows, **kw)
     )
     fl.t2i_lens(flux, PROMPT, red, tokens=["all", "padding", "content"], baselines=True)
     assert sizes == [1, 3 + 3]
@@ -133,7 +134,7 @@ def test_the_drop_is_two_knockouts(flux, red):
     made = fl.drop_reference(flux, PROMPT, red, seed=2, after="double.0")
     masked = fl.drop_reference(flux, PROMPT, red, seed=2, after="double.0", attention="mask")
     prefix = flux.knockout("ref->image", blocks="double.0", attention="mask")
-    suffix = list(fl.interventions.SUFFIX)
+    suffix = list(SUFFIX)
     with prefix, flux.knockout(suffix, blocks="double.1..", attention="mask"):
         assert same(masked.image, flux.edit(PROMPT, red, seed=2))
     assert close(made.image, masked.image)
@@ -177,7 +178,7 @@ def test_patching_pairs_whose_references_differ_in_size(flux, red):
 def test_a_sweep_is_the_recipe_at_every_block(flux, red, recipe, more):
     swept = fl.layer_sweep(flux, recipe, PROMPT, red, seed=1, batch=3, **more)
     assert tuple(swept) == flux.blocks
-    where = fl.interventions._SWEPT[recipe]
+    where = {r.run: r.sweeps for r in fl.RECIPES.values()}[recipe]
     for block in ("double.0", "single.1"):
         alone = recipe(flux, PROMPT, red, seed=1, **{where: block}, **more)
         assert close(swept[block].image, alone.image)
@@ -185,12 +186,12 @@ def test_a_sweep_is_the_recipe_at_every_block(flux, red, recipe, more):
 
 
 def test_a_sweep_runs_its_source_and_its_baselines_once(flux, red, monkeypatch):
-    from fluxlens import _recipes
+    from fluxlens import recipes
 
     sizes = []
-    run = _recipes.sample
+    run = recipes.sample
     monkeypatch.setattr(
-        _recipes, "sample", lambda f, rows, **kw: sizes.append(len(rows)) or run(f, rows, **kw)
+        recipes, "sample", lambda f, rows, **kw: sizes.append(len(rows)) or run(f, rows, **kw)
     )
     swept = fl.layer_sweep(flux, fl.color_lens, PROMPT, red, batch=3, baselines=True)
     assert sizes == [1, len(flux.blocks) + 3]

@@ -63,7 +63,15 @@ def test_few_cases_of_a_block_are_those_with_goals(monkeypatch):
     for name, value in (("WIDTH", 64), ("HEADS", 2), ("HEAD", 32)):
         monkeypatch.setattr(block, name, value)
     few = [case.name for case in block.cases("single", 640, torch.float32, few=True)]
-    assert few == ["block", "ref->text", "ref->image", "ref->image, attention_kwargs"]
+    names = ["block", "reading ref->text[pad]", "ref->text", "ref->image"]
+    assert few == [
+        "block",
+        reading,
+        "ref->text",
+        "ref->image",
+        "ref->image, attention_kwargs",
+        gain,
+    ]
 
 
 def test_a_table_of_recipes(folders, monkeypatch, tmp_path, capsys):
