@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, Literal
 
 from PIL import Image
 
@@ -23,6 +23,7 @@ TOKENS = ("all", "padding", "content", "template", "pad")
 PREFIX = ("ref->image",)
 SUFFIX = ("ref->image", "image->ref", "ref->text", "text->ref")
 Pictures = Any  # an image for a single row, a list of them for a batch
+Depth = Literal["style", "color"]  # which of a model's two binding blocks
 
 
 @dataclass(frozen=True)
@@ -294,19 +295,27 @@ def i2i_patch(
 
 @dataclass(frozen=True)
 class Recipe:
-    """What a recipe is, in one row of the table that sweeps, plans, costs and panels read.
+    """What a recipe is: a row of the table that sweeps, the study and its costs, and panels read.
 
-    `sweeps` names the argument that a layer sweep varies; `moves` whether it takes `tokens`;
-    `binding` which of a model's binding blocks is its default; `steps` how many its target run has
-    if that is fixed; `pair` whether it needs a source and a target edit; `paper` where it stands.
+    Arguments: `title` is its name in panels and figures; `sweeps` the argument that a layer sweep
+    varies; `moves` and `cuts` say whether it takes `tokens` or a `cut`. `binding` is the block that
+    it takes by default; `by_property` says that the paper takes the block of the reference's own
+    property instead. `steps` is how many its own run has where that is fixed; `reads_ref` whether
+    that run has the reference in it; `source` which steps of a source edit it reads (``"first"``,
+    ``"all"``, or none); `pair` whether it takes a source and a target; `paper` where it stands.
     """
 
     name: str
-    run: Callable[..., Result]
-    sweeps: str
+    run: Callable[..., Any]
+    title: str
+    sweeps: str | None = None
     moves: bool = False
-    binding: str | None = "style"
+    cuts: bool = False
+    binding: Depth | None = "style"
+    by_property: bool = False
     steps: int | None = None
+    reads_ref: bool = True
+    source: Literal["first", "all"] | None = None
     pair: bool = False
     paper: str = ""
 
@@ -314,21 +323,57 @@ class Recipe:
 RECIPES: Mapping[str, Recipe] = {
     recipe.name: recipe
     for recipe in (
-        Recipe("t2i_lens", t2i_lens, "block", moves=True, paper="Section 4.2"),
+        Recipe(
+            "t2i_lens",
+            t2i_lens,
+            "T2I Lens",
+            "block",
+            moves=True,
+            reads_ref=False,
+            source="first",
+            paper="Section 4.2",
+        ),
         Recipe(
             "color_lens",
             color_lens,
+            "color lens",
             "block",
             moves=True,
             binding="color",
+            by_property=True,
             steps=1,
+            reads_ref=False,
+            source="first",
             paper="Appendix A.2",
         ),
         Recipe(
-            "attention_knockout", attention_knockout, "blocks", binding=None, paper="Section 4.3.1"
+            "i2i_patch",
+            i2i_patch,
+            "I2I-to-I2I patching",
+            "block",
+            moves=True,
+            by_property=True,
+            source="all",
+            pair=True,
+            paper="Section 4.3.2",
         ),
-        Recipe("i2i_patch", i2i_patch, "block", moves=True, pair=True, paper="Section 4.3.2"),
-        Recipe("drop_reference", drop_reference, "after", paper="Appendix B"),
+        Recipe(
+            "attention_knockout",
+            attention_knockout,
+            "attention knockout",
+            "blocks",
+            cuts=True,
+            binding=None,
+            paper="Section 4.3.1",
+        ),
+        Recipe(
+            "drop_reference",
+            drop_reference,
+            "reference dropped",
+            "after",
+            by_property=True,
+            paper="Appendix B",
+        ),
     )
 }
 
@@ -356,7 +401,8 @@ def layer_sweep(
     names = list(editor.select(blocks))
     if acts is not None:
         kwargs["acts"] = acts.pick(rows=[0] * len(names)) if acts.rows == 1 else acts
-    result = vars(found[0].run(editor, *args, **{found[0].sweeps: names}, batch=batch, **kwargs))
+    swept = {str(found[0].sweeps): names}
+    result = vars(found[0].run(editor, *args, **swept, batch=batch, **kwargs))
     return {
         name: Result(**{key: values and values[n] for key, values in result.items()})
         for n, name in enumerate(names)

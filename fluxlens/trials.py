@@ -2,7 +2,7 @@
 
 ```python
 from fluxlens import trials
-rows = {study.name: readings(study.flux.wiring, study.verdicts) for study in studies}
+rows = {study.name: readings(study.editor.wiring, study.verdicts) for study in studies}
 trials.confused(rows, "How often each instrument is right.")
 ```
 The readings themselves, and the rule behind them, are `fluxlens.wiring`.

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import product
 from typing import Any, Literal
 
 from ._read_verdicts import NULL, Verdicts, counted
@@ -22,6 +23,17 @@ from .paper import CellPlan
 from .statistics import wilson
 from .study.asked import named
 from .study.controls import STRENGTHS
+from .study.treatments import (
+    ColorLens,
+    Drop,
+    Knockout,
+    Lens,
+    Patching,
+    Placebo,
+    Steering,
+    Treatment,
+    treatment,
+)
 
 __all__ = [
     "INSTRUMENTS", "Confusion", "Dose", "Identity", "Reading", "Said", "confusion", "contrary",
@@ -33,10 +45,10 @@ Interval = tuple[float, float]
 
 # What a row of the confusion table is made of.
 INSTRUMENTS = {
-    "T2I Lens": ("t2i_lens", "color_lens"),
-    "knockout": ("attention_knockout",),
-    "patching": ("i2i_patch",),
-    "reference drop": ("drop_reference",),
+    "T2I Lens": (Lens.recipe.name, ColorLens.recipe.name),
+    "knockout": (Knockout.recipe.name,),
+    "patching": (Patching.recipe.name,),
+    "reference drop": (Drop.recipe.name,),
 }
 
 
@@ -114,17 +126,20 @@ def _places(table: str, row: dict[str, Any]) -> Iterator[dict[str, Any]]:
     """Family, recipe and variant of everything that a row is about."""
     for family in row["families"]:
         if table == "placebo":
-            for variant in (f"{kind}-{part}" for kind in row["kinds"] for part in row["tokens"]):
-                yield {"family": family, "recipe": "placebo", "variant": variant}
+            for kind, part in product(row["kinds"], row["tokens"]):
+                yield _place(family, Placebo(part, kind))
         elif table == "steering":
             for strength in row["strengths"]:
-                variant = f"padding-x{strength:g}"
-                place = {"family": family, "recipe": "steering", "variant": variant}
+                place = _place(family, Steering(strength=strength))
                 yield {**place, "kept": row["asks"] == "kept", "strength": strength}
         else:
-            recipe = row.get("recipe", "attention_knockout")
+            recipe = row.get("recipe", Knockout.recipe.name)
             for variant in row["variants"]:
-                yield {"family": family, "recipe": recipe, "variant": variant}
+                yield _place(family, treatment(recipe, variant))
+
+
+def _place(family: str, what: Treatment) -> dict[str, Any]:
+    return {"family": family, "recipe": what.name, "variant": what.variant}
 
 
 def _verdicts(
@@ -186,7 +201,8 @@ def doses(verdicts: Verdicts, family: str) -> list[Dose]:
     """
     out = []
     for strength in STRENGTHS:
-        place = family, "steering", f"padding-x{strength:g}"
+        what = Steering(strength=strength)
+        place = family, what.name, what.variant
         moved, kept = (_verdicts(*place, verdicts, kept=side) for side in (False, True))
         pairs = [(moved[entity], kept[entity]) for entity in moved if entity in kept]
         if pairs:

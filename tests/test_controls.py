@@ -25,6 +25,7 @@ from fluxlens.study.plan import make_plan, plan_of
 from fluxlens.study.report import plan_json
 from fluxlens.study.run import Settings, run
 from fluxlens.study.store import read_record
+from fluxlens.study.treatments import Edit
 
 pytest_plugins = ["study_fixtures"]
 QUIET = Settings(shown=False)
@@ -39,7 +40,7 @@ def needs():
 @pytest.fixture(scope="module")
 def plan(needs):
     """Every control of two pairs or tasks of the colors, and of the people's pairs."""
-    wanted = [need for need in needs if need.family == "color" or need.recipe == "placebo"]
+    wanted = [need for need in needs if need.family == "color" or need.treatment.name == "placebo"]
     return make_plan("mini", [need for need in wanted if need.family != "style"], limit=2)
 
 
@@ -58,7 +59,7 @@ def far(done, one: Picture, other: Picture) -> int:
 
 
 def plain(picture: Picture) -> Picture:
-    return Picture("edit", "plain", picture.task)
+    return Picture(Edit(), picture.task)
 
 
 def test_everything_is_made_and_nothing_fails(done, plan):
@@ -85,7 +86,7 @@ def test_steering_runs_from_the_edit_to_the_patch(done, plan, small):
     for picture in pictures(plan, "steering", "padding-x0"):
         assert far(done, picture, plain(picture)) <= 1
     ends = pictures(plan, "steering", "padding-x1")
-    patches = [Picture("i2i_patch", "padding", p.task, p.source) for p in ends]
+    patches = [Picture.named("i2i_patch", "padding", p.task, p.source) for p in ends]
     run(small, plan_of("mini", patches), done.folder.parent, QUIET)
     assert len(ends) == 2
     assert max(far(done, *both) for both in zip(ends, patches, strict=True)) <= 1
@@ -137,7 +138,7 @@ def test_a_need_is_for_a_fixed_sample(needs):
     pairs = entities("mini", "color", "placebo")
     assert sampled(pairs, 24) == sampled(pairs[::-1], 48)[:24]
     assert sampled(pairs, None) == pairs
-    counts = Counter(need.recipe for need in needs)
+    counts = Counter(need.treatment.name for need in needs)
     assert counts == {
         "placebo": 3 * len(KINDS) * len(TOKENS),
         "steering": 2 * len(STRENGTHS),

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from fluxlens import cli
+from fluxlens.cli import main
 from fluxlens.judge.prices import load_prices
 from fluxlens.study.asked import asked
 from fluxlens.study.cells import choose
@@ -275,3 +276,34 @@ def test_the_examples_run(module):
     loaded = importlib.import_module(f"fluxlens.study.{module}")
     names = {**vars(loaded), "model_shape": model_shape}
     assert doctest.testmod(loaded, extraglobs=names).failed == 0
+
+
+def test_true_guidance_doubles_what_a_step_takes():
+    """A base model is the distilled one's configuration, more steps, and two forwards in each."""
+    plan = make_plan("mini", choose(["ko_color_ref_to_image"]), limit=1)
+    one, base = model_shape("klein-4b"), model_shape("klein-base-4b")
+    assert base.transformer == one.transformer
+    fitted, size = plan.fitted(base.sampling), Size(1024, 1024, ref=4096, patches=1369)
+    assert fitted.forwards == 2 * 50 / 4 * plan.forwards
+    edit, cut = sorted(plan, key=lambda picture: picture.treatment.order)
+    few, many = Costs(one), Costs(base)
+    assert many.own(edit, size) == 2 * 50 / 4 * few.own(edit, size)
+    # the second pass of a step is not cut
+    assert many.own(cut, size) == 50 / 4 * (few.own(cut, size) + few.own(edit, size))
+
+
+@pytest.mark.parametrize("model", ["flux2-dev", "kontext-dev", "Qwen/Qwen-Image-Edit-2509"])
+def test_a_family_that_is_not_counted_says_so(model, capsys):
+    assert main(["estimate", "--model", model]) != 0
+    said = capsys.readouterr().err
+    assert f"what a forward of '{model}' takes is not known yet" in said
+    assert "fluxlens plan" in said
+
+
+def test_a_base_model_has_no_released_schedule(capsys):
+    assert main(["estimate", "--model", "klein-base-9b", "--limit", "1"]) == 0
+    said = capsys.readouterr().out
+    assert "50, of 2 forwards; rows run one by one" in said
+    assert "released" not in said
+    assert main(["estimate", "--model", "klein-base-9b", "--released"]) != 0
+    assert "leave out --released" in capsys.readouterr().err

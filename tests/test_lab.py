@@ -36,7 +36,7 @@ def test_an_answer_is_what_its_call_says(session, flux, red, blue, recipe):
     place = places(flux, recipe)[-1]
     cut, tokens = "ref->text[padding], image->ref", "padding"
     answer = session.run(Request(PROMPT, red, recipe, place, tokens, cut, 3, blue))
-    names = {"fl": fl, "flux": flux, "ref": red, "source": blue, "target": red}
+    names = {"fl": fl, "editor": flux, "ref": red, "source": blue, "target": red}
     assert same(answer.pictures["result"], eval(answer.call, names).image)
     assert same(answer.pictures["edit"], flux.edit(PROMPT, ref=red, seed=3))
     assert answer.pictures["reference"] is red
@@ -49,8 +49,8 @@ def test_the_default_place_is_the_recipe_s_own(flux, red):
     for recipe in RECIPES:
         place = default_place(flux, recipe)
         assert place in places(flux, recipe)
-        extra = {"source": red, "target": red} if RECIPES[recipe].source else {"ref": red}
-        run, slides = RECIPES[recipe].run, RECIPES[recipe].slides
+        extra = {"source": red, "target": red} if RECIPES[recipe].pair else {"ref": red}
+        run, slides = RECIPES[recipe].run, RECIPES[recipe].sweeps
         spelled, silent = run(flux, PROMPT, **extra, **{slides: place}), run(flux, PROMPT, **extra)
         assert spelled.record["interventions"] == silent.record["interventions"]
 
@@ -225,7 +225,7 @@ def test_a_drawing_brings_its_instruction_and_another_is_another(panel, runs):
     panel.live.value = True
     panel.reference.kind.value = "drawing"
     assert len(runs) == 2
-    picture, prompt = drawing("people", 0, panel.flux.default_size)
+    picture, prompt = drawing("people", 0, panel.editor.default_size)
     assert panel.prompt.value == prompt
     assert same(panel.answer.pictures["reference"], picture)
     panel.reference.another.click()

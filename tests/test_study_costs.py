@@ -10,7 +10,6 @@ import torch
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
-from fluxlens import _encode
 from fluxlens.study.cells import choose
 from fluxlens.study.costs import Costs, transformer_flops
 from fluxlens.study.pictures import Picture
@@ -18,6 +17,7 @@ from fluxlens.study.plan import make_plan, plan_of
 from fluxlens.study.run import Settings, run
 from fluxlens.study.shapes import model_shape
 from fluxlens.study.sizes import Sizes
+from fluxlens.study.treatments import Edit
 from fluxlens.tasks import mini_tasks
 
 pytest_plugins = ["study_fixtures"]
@@ -29,12 +29,13 @@ def counted(flux, plan, root, settings=ONE_ROW):
     """A study's summary, and the transformer's operations in it."""
     # the counter takes what follows a forward that was stopped for a part of it: so what a
     # prompt is to the transformer is known before
-    with torch.no_grad():
-        ready = {p: _encode.used_layers(flux, p, flux.device) for p in plan.prompts}
     counter = FlopCounterMode(display=False)
-    known = patch.object(_encode, "used_layers", lambda flux, prompt, device: ready[prompt])
-    with known, sdpa_kernel(SDPBackend.MATH), counter:
-        summary = run(flux, plan, root, settings)
+    with flux.remember() as encodings, patch.object(encodings, "keep"):
+        with torch.no_grad():
+            for prompt in plan.prompts:
+                encodings.text(prompt, flux.family._embed, flux.device)
+        with sdpa_kernel(SDPBackend.MATH), counter:
+            summary = run(flux, plan, root, settings)
     return summary, sum(counter.get_flop_counts()["Flux2Transformer2DModel"].values())
 
 
@@ -58,10 +59,12 @@ def test_also_where_sources_stop_and_references_are_dropped(small, folder, tmp_p
     one, two, three = mini_tasks("style")[:3]
     alike = [replace(task, instruction=one.instruction) for task in (two, three)]
     block = small.blocks[1]
-    pictures = [Picture("i2i_patch", v, alike[0], source=one) for v in ("all", f"all@{block}")]
-    pictures += [Picture("i2i_patch", f"content@{block}", alike[0], source=alike[1])]
-    pictures += [Picture("t2i_lens", "all", alike[1]), Picture("edit", "plain", alike[0])]
-    pictures += [Picture("drop_reference", after, one) for after in ("none", small.blocks[0])]
+    pictures = [
+        Picture.named("i2i_patch", v, alike[0], source=one) for v in ("all", f"all@{block}")
+    ]
+    pictures += [Picture.named("i2i_patch", f"content@{block}", alike[0], source=alike[1])]
+    pictures += [Picture.named("t2i_lens", "all", alike[1]), Picture(Edit(), alike[0])]
+    pictures += [Picture.named("drop_reference", after, one) for after in ("none", small.blocks[0])]
     plan = plan_of("mini", pictures)
     summary, made = counted(small, plan, tmp_path)
     assert sum(summary.forwards.values()) == plan.forwards

@@ -19,6 +19,8 @@ from fluxlens.study.pictures import Picture, SourceRun
 from fluxlens.study.plan import make_plan, plan_of
 from fluxlens.study.report import plan_json, plan_text
 from fluxlens.study.run import shard
+from fluxlens.study.sampling import KLEIN
+from fluxlens.study.treatments import Edit
 from fluxlens.tasks import mini_tasks
 
 FOLDER = Path("results/mini")
@@ -100,15 +102,15 @@ def test_what_a_unit_s_source_run_must_give():
 
     def source_run(*pictures):
         (unit,) = plan_of("mini", pictures).units
-        return unit.source_run, unit.forwards
+        return unit.source_run, unit.forwards(KLEIN)
 
-    lens = Picture("color_lens", "all", task)
-    patch = Picture("i2i_patch", "all", other, source=task)
-    assert source_run(Picture("generation", "clean", task)) == (None, 4)
-    assert source_run(lens) == (SourceRun(1, stops=True), 1 + 1)
-    assert source_run(lens, patch) == (SourceRun(4, stops=True), 4 + 1 + 4)
-    assert source_run(lens, patch, Picture("edit", "plain", task))[0] == SourceRun(4, stops=False)
-    assert source_run(Picture("attention_knockout", "ref->text", task)) == (None, 4)
+    lens = Picture.named("color_lens", "all", task)
+    patch = Picture.named("i2i_patch", "all", other, source=task)
+    assert source_run(Picture.named("generation", "clean", task)) == (None, 4)
+    assert source_run(lens) == (SourceRun(whole=False, stops=True), 1 + 1)
+    assert source_run(lens, patch) == (SourceRun(whole=True, stops=True), 4 + 1 + 4)
+    assert source_run(lens, patch, Picture(Edit(), task))[0] == SourceRun(whole=True, stops=False)
+    assert source_run(Picture.named("attention_knockout", "ref->text", task)) == (None, 4)
 
 
 @settings(max_examples=8, deadline=None)
@@ -149,12 +151,12 @@ def test_batches_and_shards_partition_the_plan(tokens, parts):
 
 def test_a_source_that_nobody_looks_at_is_captured_once_for_all_its_patches():
     one, two, three = mini_tasks("color")[:3]
-    pictures = [Picture("i2i_patch", "all", two, source=source) for source in (one, three)]
-    pictures += [Picture("i2i_patch", "padding", two, source=one), Picture("edit", "plain", two)]
+    pictures = [Picture.named("i2i_patch", "all", two, source=source) for source in (one, three)]
+    pictures += [Picture.named("i2i_patch", "padding", two, source=one), Picture(Edit(), two)]
     plan = plan_of("mini", pictures)
     assert plan.counts()["capture"] == (0, 2 * 4)
     assert plan.forwards == 2 * 4 + 3 * 4 + 4 == sum(b.forwards for b in plan.batches(64))
-    shared = plan_of("mini", [*pictures, *(Picture("edit", "plain", s) for s in (one, three))])
+    shared = plan_of("mini", [*pictures, *(Picture(Edit(), s) for s in (one, three))])
     assert "capture" not in shared.counts()
     assert shared.forwards == 3 * 4 + 3 * 4
 
@@ -195,7 +197,7 @@ def test_a_limit_of_nothing_is_refused():
 
 
 def test_a_glob_names_cells():
-    assert {need.recipe for need in choose(["i2i2i_*"])} == {"i2i_patch"}
+    assert {need.treatment.name for need in choose(["i2i2i_*"])} == {"i2i_patch"}
     assert len(choose(["i2i2i_*", "ko_*", "i2i_unc_*"])) == 28
 
 

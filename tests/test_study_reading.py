@@ -11,12 +11,13 @@ from study_tools import SHAPE, files, stamps
 
 import fluxlens as fl
 from fluxlens.study import Picture, open_study
+from fluxlens.study.treatments import Edit
 from fluxlens.tables import place
 from fluxlens.tasks import Assets, mini_tasks
 
 TASK = mini_tasks("color")[0]
-EDIT = Picture("edit", "plain", TASK)
-CUT = Picture("attention_knockout", "ref->image", TASK)
+EDIT = Picture(Edit(), TASK)
+CUT = Picture.named("attention_knockout", "ref->image", TASK)
 
 
 @pytest.fixture(scope="module")
@@ -50,7 +51,7 @@ def test_another_models_pictures_are_not_taken_for_its_own(model, tmp_path, monk
     study = open_study(model, results=tmp_path)
     study.images([EDIT])
     another = open_study(model, results=tmp_path)
-    monkeypatch.setattr(another.flux, "revision", "sha256:other")
+    monkeypatch.setattr(another.editor, "revision", "sha256:other")
     with pytest.raises(fl.study.OtherPicturesError, match="revision"):
         another.images([EDIT])
 

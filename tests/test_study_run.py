@@ -11,7 +11,6 @@ import numpy as np
 import pytest
 import tiny
 import torch
-from fluxlens._encode import Shelf
 from study_tools import SHAPE, all_levels, equal, files, levels, stamps
 
 import fluxlens as fl
@@ -22,6 +21,7 @@ from fluxlens.study.plan import make_plan, plan_of
 from fluxlens.study.run import Settings, run
 from fluxlens.study.store import read_record
 from fluxlens.study.survey import OtherPicturesError
+from fluxlens.study.treatments import Edit
 from fluxlens.tasks import Assets, MissingAssetsError, Task, mini_tasks, paper_tasks
 from fluxlens.tasks import reference_image as drawn
 
@@ -180,7 +180,7 @@ def test_another_model_s_pictures_are_neither_reused_nor_replaced(done, plan, sm
 
 def test_a_damaged_or_foreign_file_is_reported(small, tmp_path):
     task = mini_tasks("color")[0]
-    plan = plan_of("mini", [Picture("edit", "plain", task), Picture("generation", "clean", task)])
+    plan = plan_of("mini", [Picture(Edit(), task), Picture.named("generation", "clean", task)])
     folder = run(small, plan, tmp_path, QUIET).folder
     one, two = (picture.path(folder) for picture in plan)
     one.write_bytes(one.read_bytes()[:-20])
@@ -194,7 +194,7 @@ def test_a_damaged_or_foreign_file_is_reported(small, tmp_path):
 
 
 def test_another_number_format_is_another_request(folder, small, tmp_path):
-    plan = plan_of("mini", [Picture("generation", "clean-1-step", mini_tasks("color")[0])])
+    plan = plan_of("mini", [Picture.named("generation", "clean-1-step", mini_tasks("color")[0])])
     run(small, plan, tmp_path, QUIET)
     with pytest.raises(OtherPicturesError, match="dtype 'float32', now 'bfloat16'"):
         run(fl.load(folder, dtype=torch.bfloat16), plan, tmp_path, QUIET)
@@ -210,7 +210,7 @@ def test_shards_make_the_whole_with_the_same_pixels(done, plan, small, tmp_path)
 def test_a_batch_that_fails_twice_is_named_and_the_rest_is_made(small, tmp_path):
     good, bad = mini_tasks("color")[0], mini_tasks("style")[0]
     long = replace(bad, instruction=" ".join(["on and on"] * 40))  # leaves no room for pads
-    plan = plan_of("mini", [Picture("t2i_lens", "pad", task) for task in (good, long)])
+    plan = plan_of("mini", [Picture.named("t2i_lens", "pad", task) for task in (good, long)])
     with pytest.warns(UserWarning, match="longer than the 96"):
         summary = run(small, plan, tmp_path, QUIET)
     assert summary.made == 1
@@ -225,7 +225,7 @@ def test_a_run_in_which_everything_fails_stops(small, tmp_path):
         replace(task, instruction=" ".join([f"on and {n} on"] * 40))
         for n, task in enumerate(mini_tasks("color")[:6])
     ]
-    plan = plan_of("mini", [Picture("t2i_lens", "pad", task) for task in tasks])
+    plan = plan_of("mini", [Picture.named("t2i_lens", "pad", task) for task in tasks])
     with pytest.warns(UserWarning, match="longer than the 96"):
         summary = run(small, plan, tmp_path, replace(QUIET, tokens=1))
     assert "3 batches in a row failed" in summary.stopped
@@ -234,7 +234,7 @@ def test_a_run_in_which_everything_fails_stops(small, tmp_path):
 
 def test_missing_references_are_all_named_before_any_work(small, tmp_path, forwards):
     tasks: list[Task] = paper_tasks(families=["people_shared"])
-    plan = plan_of("paper", [Picture("edit", "plain", task) for task in tasks])
+    plan = plan_of("paper", [Picture(Edit(), task) for task in tasks])
     forwards.clear()
     with pytest.raises(MissingAssetsError, match=r"^10 of 10 pictures are missing"):
         run(small, plan, tmp_path, replace(QUIET, assets=Assets()))
@@ -243,7 +243,7 @@ def test_missing_references_are_all_named_before_any_work(small, tmp_path, forwa
 
 
 def test_what_a_killed_process_left_is_cleared_away(small, tmp_path):
-    plan = plan_of("mini", [Picture("generation", "clean-1-step", mini_tasks("color")[0])])
+    plan = plan_of("mini", [Picture.named("generation", "clean-1-step", mini_tasks("color")[0])])
     folder = run(small, plan, tmp_path, QUIET).folder
     import socket
 
@@ -290,7 +290,7 @@ def test_prompts_and_references_are_encoded_once(folder, tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize("tokens", [1, 8704])
-def test_a_prompt_is_encoded_once_whatever_the_cache_holds(folder, tmp_path, monkeypatch, tokens):
+def test_a_prompt_is_encoded_once_wherever_its_batches_are(folder, tmp_path, monkeypatch, tokens):
     """Families and sizes lie between its batches, and the empty prompt is everywhere."""
     flux = fl.load(folder)
     told: Counter[str] = Counter()
@@ -300,21 +300,17 @@ def test_a_prompt_is_encoded_once_whatever_the_cache_holds(folder, tmp_path, mon
         told[prompt] += 1
         return encode(prompt=prompt, **kwargs)
 
-    class Forgetful(dict):
-        def __setitem__(self, key, value):
-            self.clear()
-            super().__setitem__(key, value)
-
-    flux.cache = Forgetful()
     monkeypatch.setattr(flux.pipe, "encode_prompt", counted)
     some = [mini_tasks(family)[0] for family in ("color", "style", "people")]
     some += [replace(some[0], task_id=f"{n}", family="add", noise_seed=n) for n in range(2)]
-    pictures = [Picture("generation", f"{v}-1-step", t) for t in some for v in ("clean", "empty")]
-    plan = plan_of("mini", [*pictures, Picture("color_lens", "all", some[2])])
+    pictures = [
+        Picture.named("generation", f"{v}-1-step", t) for t in some for v in ("clean", "empty")
+    ]
+    plan = plan_of("mini", [*pictures, Picture.named("color_lens", "all", some[2])])
     run(flux, plan, tmp_path, replace(QUIET, tokens=tokens))
     assert told == dict.fromkeys(plan.prompts, 1)
     assert len(plan.prompts) == 4
-    assert flux.shelf is None
+    assert flux.encodings is None
 
 
 def test_a_text_encoder_that_is_no_longer_needed_leaves_the_gpu(folder, monkeypatch):
@@ -322,13 +318,13 @@ def test_a_text_encoder_that_is_no_longer_needed_leaves_the_gpu(folder, monkeypa
     moved = []
     monkeypatch.setattr(type(flux.pipe.text_encoder), "device", torch.device("cuda:1"))
     monkeypatch.setattr(flux.pipe.text_encoder, "to", moved.append)
-    with Shelf(flux) as shelf:
-        flux.shelf.update({("one", ()): torch.zeros(1), ("two", ()): torch.zeros(1)})
-        shelf.keep({"one", "three"})
-        assert {prompt for prompt, _ in flux.shelf} == {"one"}
+    with flux.remember() as encodings:
+        encodings.texts.update({"one": torch.zeros(1), "two": torch.zeros(1)})
+        encodings.keep({"one", "three"})
+        assert set(encodings.texts) == {"one"}
         assert moved == []
-        shelf.keep({"one"})
-        shelf.keep({"one"})
+        encodings.keep({"one"})
+        encodings.keep({"one"})
         assert moved == ["cpu"]
     assert moved == ["cpu", torch.device("cuda:1")]
 
@@ -337,8 +333,8 @@ def test_sweeps_share_one_source_run(small, tmp_path, forwards):
     """Appendix A's lens behind every block, and Appendix B's dropped reference."""
     task = mini_tasks("style")[0]
     blocks = small.blocks[:2]
-    lenses = [Picture("t2i_lens", f"all@{block}", task) for block in blocks]
-    drops = [Picture("drop_reference", block, task) for block in ("none", *blocks)]
+    lenses = [Picture.named("t2i_lens", f"all@{block}", task) for block in blocks]
+    drops = [Picture.named("drop_reference", block, task) for block in ("none", *blocks)]
     plan = plan_of("mini", [*lenses, *drops])
     forwards.clear()
     folder = run(small, plan, tmp_path, QUIET).folder

@@ -16,6 +16,7 @@ from fluxlens.study.cells import choose
 from fluxlens.study.pictures import Picture
 from fluxlens.study.plan import make_plan, plan_of
 from fluxlens.study.run import Settings, run
+from fluxlens.study.treatments import Edit
 from fluxlens.study.workers import run_with_workers
 from fluxlens.tasks import mini_tasks
 
@@ -81,7 +82,7 @@ def test_two_workers_one_of_them_killed_make_the_same_pixels(cluster, folder, sm
 def test_a_batch_that_fails_twice_is_named_and_the_rest_is_made(cluster, folder, tmp_path):
     good, bad = mini_tasks("color")[0], mini_tasks("style")[0]
     long = replace(bad, instruction=" ".join(["on and on"] * 40))
-    plan = plan_of("mini", [Picture("t2i_lens", "pad", task) for task in (good, long)])
+    plan = plan_of("mini", [Picture.named("t2i_lens", "pad", task) for task in (good, long)])
     summary = run_with_workers(str(folder), plan, tmp_path, QUIET, workers=1, device="cpu")
     assert summary.made == 1
     (failure,) = summary.failures
@@ -91,7 +92,7 @@ def test_a_batch_that_fails_twice_is_named_and_the_rest_is_made(cluster, folder,
 
 @pytest.mark.slow
 def test_what_cannot_be_loaded_or_placed_is_one_message(cluster, tmp_path):
-    plan = plan_of("mini", [Picture("edit", "plain", mini_tasks("color")[0])])
+    plan = plan_of("mini", [Picture(Edit(), mini_tasks("color")[0])])
     with pytest.raises(ModelError, match="unknown model 'mini-huge'"):
         run_with_workers("mini-huge", plan, tmp_path, QUIET, workers=1)
     with pytest.raises(ValueError, match="3 workers need a CPU each; there are 2"):
@@ -100,6 +101,6 @@ def test_what_cannot_be_loaded_or_placed_is_one_message(cluster, tmp_path):
 
 def test_without_ray_the_message_says_what_to_install(monkeypatch, tmp_path):
     monkeypatch.setitem(sys.modules, "ray", None)
-    plan = plan_of("mini", [Picture("edit", "plain", mini_tasks("color")[0])])
+    plan = plan_of("mini", [Picture(Edit(), mini_tasks("color")[0])])
     with pytest.raises(ValueError, match=r"pip install .*\.\[ray\]"):
         run_with_workers("mini", plan, tmp_path, QUIET, workers=2)

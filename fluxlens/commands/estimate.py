@@ -74,12 +74,18 @@ def register(commands: Any) -> None:
 def _estimate(args: argparse.Namespace) -> None:
     from fluxlens.judge.prices import load_prices
     from fluxlens.study.estimate import SUSTAINED, gpus, make_estimate
+    from fluxlens.study.sampling import KLEIN
     from fluxlens.study.shapes import model_shape
     from fluxlens.study.sizes import Sizes
     from fluxlens.study.world import world_of
     from fluxlens.tasks import Assets
 
     model = model_shape(args.model)
+    if args.released and model.sampling != KLEIN:
+        raise ValueError(
+            f"the authors' drivers run a distilled klein in {KLEIN.steps} steps, which "
+            f"{model.name} is not: leave out --released"
+        )
     if args.ratios:
         _print_ratios(model, args.format)
         return
@@ -154,7 +160,7 @@ def _json(estimate: Estimate, facts: dict[str, Any]) -> dict[str, Any]:
         "released": {
             "transformer_flops": sum(cell.transformer for cell in estimate.released),
             "transformer_and_text_flops": estimate.released_counted,
-            "ratio": estimate.counted / estimate.released_counted,
+            "ratio": estimate.counted / estimate.released_counted if estimate.released else None,
             "cells": [{**vars(cell), "calls": cell.calls} for cell in estimate.released],
         },
     }
@@ -181,8 +187,13 @@ def _text(estimate: Estimate, facts: dict[str, Any]) -> str:
         f"tasks: {'the paper' if facts['world'] == 'paper' else 'mini'}'s, "
         + ("of their own sizes" if facts["sizes"] == "tasks" else "of sizes as shipped")
         + f"; PNG files at {PNG_BYTES} bytes a pixel",
-        "",
     ]
+    if not estimate.sampling.batches:
+        lines.append(
+            f"steps: {estimate.sampling.steps}, of {estimate.sampling.passes} forwards; rows run "
+            "one by one, and each run encodes its own prompts and reference"
+        )
+    lines.append("")
     unit, scale = _unit(estimate.flops)
     hours, seconds = ("hours", 1) if estimate.hours >= 0.1 else ("seconds", 3600)
     lines.append(

@@ -47,7 +47,8 @@ def add_choice(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--model",
         default="mini",
-        help="mini, mini-direct, klein-9b, klein-4b, a hub id or a folder (default: mini)",
+        help="mini, klein-9b, kontext-dev, another name that `fluxlens.load` knows, a hub id or a "
+        "folder (default: mini)",
     )
     parser.add_argument(
         "--cells",
@@ -76,20 +77,22 @@ def add_choice(parser: argparse.ArgumentParser) -> None:
 
 
 def chosen_plan(args: argparse.Namespace) -> Plan:
-    """The plan that these options mean."""
+    """The plan that these options mean, with what the model's family refuses left out."""
     from fluxlens.study.cells import EXTRAS, choose
     from fluxlens.study.plan import make_plan
+    from fluxlens.study.sampling import sampling_named
     from fluxlens.study.world import world_of
     from fluxlens.tasks import Assets
 
     extras = EXTRAS if "all" in args.extras else args.extras
-    return make_plan(
+    plan = make_plan(
         args.world or world_of(args.model),
         choose(args.cells, args.family, args.recipe, extras),
         limit=args.limit,
         assets=Assets.from_environment(args.paper_data),
         only_available=args.available,
     )
+    return plan.fitted(sampling_named(args.model))
 
 
 def _plan(args: argparse.Namespace) -> None:

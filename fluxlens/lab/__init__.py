@@ -18,8 +18,8 @@ if TYPE_CHECKING:
 __all__ = ["explore"]
 
 
-def explore(flux: Editor) -> Panel:
-    """A panel that runs every recipe on `flux`: ``lab.explore(flux)`` as a cell's last line.
+def explore(editor: Editor) -> Panel:
+    """A panel that runs every recipe on `editor`: ``lab.explore(editor)`` as a cell's last line.
 
     `ModuleNotFoundError` where ipywidgets is missing.
     """
@@ -31,4 +31,4 @@ def explore(flux: Editor) -> Panel:
         raise ModuleNotFoundError(
             "the live panel needs ipywidgets: pip install 'fluxlens[lab]'", name="ipywidgets"
         ) from error
-    return Panel(flux)
+    return Panel(editor)

@@ -1,7 +1,7 @@
 """The widgets of the live panel; every decision of substance is in `session` and `pictures`.
 
 ```python
-panel = Panel(flux)
+panel = Panel(editor)
 panel.recipe.value, panel.place.value = "attention knockout", "double.*"
 panel.button.click()
 panel.answer.pictures["result"]
@@ -21,7 +21,7 @@ from PIL import Image
 from fluxlens._page import img
 from fluxlens.figures import grid
 from fluxlens.lab import pictures
-from fluxlens.lab.session import RECIPES, Answer, Request, Session, default_place, places
+from fluxlens.lab.session import RECIPES, Answer, Request, Session, default_place, offered, places
 from fluxlens.mini.world import FAMILIES
 from fluxlens.recipes import TOKENS
 
@@ -106,20 +106,20 @@ class Panel:
     `answer` is what was made last, None where it was refused: then `output` says why.
     """
 
-    def __init__(self, flux: Editor) -> None:
-        self.flux, self.session = flux, Session(flux)
+    def __init__(self, editor: Editor) -> None:
+        self.editor, self.session = editor, Session(editor)
         self.answer: Answer | None = None
         self._asked: Request | None = None
         self._held = False
-        side = flux.default_size
+        side = editor.default_size
         self.reference = Picker("reference", side, "#dc2828", self._drawn)
         self.source = Picker("source", side, "#285adc", self._changed)
         self.prompt = widgets.Text(
             "draw a mug in this color", description="prompt", continuous_update=False, **WIDE
         )
-        self.recipe = widgets.Dropdown(options=list(RECIPES), description="recipe", **WIDE)
+        self.recipe = widgets.Dropdown(options=offered(editor), description="recipe", **WIDE)
         self.place = widgets.SelectionSlider(
-            options=flux.blocks, continuous_update=False, description="block", **WIDE
+            options=editor.blocks, continuous_update=False, description="block", **WIDE
         )
         self.tokens = widgets.Dropdown(options=TOKENS, description="tokens", **WIDE)
         self.cut = widgets.Combobox(
@@ -169,17 +169,17 @@ class Panel:
     def _set_recipe(self) -> None:
         """Offer what the chosen recipe reads, its slider where the recipe has it by default."""
         name, recipe = self.recipe.value, RECIPES[self.recipe.value]
-        bound = [(self.flux.binding.style, " ▲ style"), (self.flux.binding.color, " ▲ color")]
+        bound = [(self.editor.binding.style, " ▲ style"), (self.editor.binding.color, " ▲ color")]
         with self._hold():
             self.place.options = [
                 (place + "".join(mark for block, mark in bound if block == place), place)
-                for place in places(self.flux, name)
+                for place in places(self.editor, name)
             ]
-            self.place.value = default_place(self.flux, name)
-            self.place.description = recipe.slides
-        _visible(self.tokens, recipe.tokens)
-        _visible(self.cut, recipe.cut)
-        _visible(self.source.box, recipe.source)
+            self.place.value = default_place(self.editor, name)
+            self.place.description = recipe.sweeps
+        _visible(self.tokens, recipe.moves)
+        _visible(self.cut, recipe.cuts)
+        _visible(self.source.box, recipe.pair)
         self._changed()
 
     def _drawn(self) -> None:
@@ -203,7 +203,7 @@ class Panel:
             self.tokens.value,
             self.cut.value,
             self.seed.value,
-            self.source.image if RECIPES[self.recipe.value].source else None,
+            self.source.image if RECIPES[self.recipe.value].pair else None,
         )
 
     def run(self) -> None:
@@ -225,7 +225,7 @@ class Panel:
 
     def _page(self, request: Request, answer: Answer) -> str:
         caption = (
-            f"{self.flux.name} · {request.prompt} · {request.recipe} · {self.place.description} "
+            f"{self.editor.name} · {request.prompt} · {request.recipe} · {self.place.description} "
             f"{request.place} · seed {request.seed} · {answer.seconds:.2f} s"
         )
         names = list(answer.pictures)

@@ -1,6 +1,6 @@
 """What is asked of pictures that stand in no table: controls, and parts of the text.
 
->>> need = Need("color", "attention_knockout", "image->ref", "controls", 48)
+>>> need = Need("color", Knockout("image->ref"), "controls", 48)
 >>> [asked.name for asked in questions_of(need)]
 ['ko_color_ref_to_text__image_to_ref']
 
@@ -21,17 +21,11 @@ from fluxlens.judge.questions import Question, QuestionSet, Role, load_kept, loa
 from fluxlens.paper import CellPlan, load_paper
 from fluxlens.study.cells import EXTRAS, Need, choose
 from fluxlens.study.paths import file_name, roles
+from fluxlens.study.treatments import Drop, Edit, Generation, Knockout, Steering
 from fluxlens.tasks import World
 
 __all__ = ["Asked", "asked", "named", "questions_of"]
 
-# Whose question a recipe of no table gets.
-SIBLINGS = {
-    "placebo": "i2i_patch",
-    "steering": "i2i_patch",
-    "drop_reference": "attention_knockout",
-    "t2i_lens": "color_lens",
-}
 DROPPED = "ref->image, later every ref"
 
 
@@ -49,9 +43,9 @@ class Asked:
     @property
     def suffix(self) -> str:
         """What its verdicts' name has behind the sibling's: for `counted`."""
-        need = self.need
-        own = "" if need.recipe == self.cell.recipe else f"{need.recipe}-"
-        return f"__{own}{file_name(need.variant)}" + ("__kept" if self.kept else "")
+        what = self.need.treatment
+        own = "" if what.name == self.cell.recipe else f"{what.name}-"
+        return f"__{own}{file_name(what.variant)}" + ("__kept" if self.kept else "")
 
     @property
     def name(self) -> str:
@@ -62,8 +56,12 @@ class Asked:
         if self.kept:
             return replace(load_kept(set)[self.need.family], name=self.name)
         asked = load_questions(set)[self.cell.judge]
-        said = {"attention_knockout": self.need.variant, "drop_reference": DROPPED}
-        edge = said.get(self.need.recipe, "ref->text")
+        edge = "ref->text"
+        match self.need.treatment:
+            case Knockout(cut):
+                edge = cut
+            case Drop():
+                edge = DROPPED
         text = asked.text.replace("ref->text", edge)
         labels = tuple(label.replace("ref->text", edge) for label in asked.labels)
         source = asked.source if text == asked.text else "derived"
@@ -73,21 +71,22 @@ class Asked:
         self, folder: Path, world: World, data: Path | None = None
     ) -> dict[str, dict[Role, Path]]:
         """Entity id → the picture of every role, whether or not it was made yet."""
-        cell = replace(self.cell, recipe=self.need.recipe, variant=self.need.variant)
-        wanted = self.question().images
+        wanted, made = self.question().images, self.need.treatment
         found = self.need.entities(world, data)
-        return {e.id: {r: roles(folder, cell, e)[r] for r in wanted} for e in found}
+        return {e.id: {r: roles(folder, made, e)[r] for r in wanted} for e in found}
 
 
 def questions_of(need: Need) -> list[Asked]:
     """What is asked of an extra's pictures; nothing where they are no intervention's."""
-    if need.why not in EXTRAS or need.recipe in ("edit", "generation"):
+    what = need.treatment
+    if need.why not in EXTRAS or isinstance(what, Edit | Generation):
         return []
     cells = [cell for cell in load_paper().cells if cell.family == need.family]
     first = {cell.recipe: cell for cell in reversed(cells)}
-    cell = first.get(need.recipe) or first[SIBLINGS[need.recipe]]
+    sibling = what.sibling or type(what)
+    cell = first.get(what.name) or first[sibling.recipe.name]
     asked = [Asked(need, cell)]
-    return [*asked, Asked(need, cell, kept=True)] if need.recipe == "steering" else asked
+    return [*asked, Asked(need, cell, kept=True)] if isinstance(what, Steering) else asked
 
 
 @cache
@@ -107,7 +106,8 @@ def named(family: str, recipe: str, variant: str, kept: bool = False) -> Asked |
         if (cell.family, cell.recipe, cell.variant) == (family, recipe, variant) and not kept:
             return cell
     for one in asked().values():
-        need = one.need
-        if (need.family, need.recipe, need.variant, one.kept) == (family, recipe, variant, kept):
+        what = one.need.treatment
+        mine = one.need.family, what.name, what.variant, one.kept
+        if mine == (family, recipe, variant, kept):
             return one
     return None

@@ -1,8 +1,8 @@
 """From cells of the paper's tables to the pictures that they need, and what needs each.
 
 >>> needs = choose(families=["color"], recipes=["color_lens"])
->>> [(need.recipe, need.variant, need.why) for need in needs]
-[('color_lens', 'all', 'i2i_unc_color_text_lens')]
+>>> [(need.treatment, need.why) for need in needs]
+[(ColorLens(tokens='all', block=None), 'i2i_unc_color_text_lens')]
 >>> tasks = needs[0].entities("mini")
 >>> sorted(picture.recipe for picture in needs[0].pictures(tasks[0], tasks))
 ['color_lens', 'generation']
@@ -17,8 +17,18 @@ from pathlib import Path
 
 from fluxlens.paper import CellPlan, load_paper
 from fluxlens.study.controls import companions, controls, sampled
-from fluxlens.study.paths import STEPS, Entity, entities
-from fluxlens.study.pictures import LENSES, Picture
+from fluxlens.study.paths import Entity, entities
+from fluxlens.study.pictures import Picture
+from fluxlens.study.treatments import (
+    TREATMENTS,
+    Edit,
+    Lens,
+    Moved,
+    Patching,
+    Placebo,
+    Treatment,
+    treatment,
+)
 from fluxlens.tasks import World
 
 __all__ = ["EXTRAS", "Need", "choose"]
@@ -34,34 +44,33 @@ PARTS = ("padding", "content", "template", "pad")
 
 @dataclass(frozen=True)
 class Need:
-    """One intervention on all entities of a family, and why: a judge's name, or an extra's.
+    """One treatment of all entities of a family, and why: a judge's name, or an extra's.
 
     `sample` is how many of the entities it is for; None for all.
     """
 
     family: str
-    recipe: str
-    variant: str
+    treatment: Treatment
     why: str
     sample: int | None = None
 
     def entities(self, world: World, data: Path | None = None) -> list[Entity]:
         """What it is about."""
-        return sampled(entities(world, self.family, self.recipe, data), self.sample)
+        return sampled(entities(world, self.family, self.treatment.name, data), self.sample)
 
     def pictures(self, entity: Entity, listed: Sequence[Entity]) -> tuple[Picture, ...]:
         """What the judge sees of an entity, but for the references.
 
         `listed` are all entities of the family and recipe, over which a mean is taken.
         """
-        task = entity.task
-        others = companions(entity, listed) if self.variant.startswith("mean-") else ()
-        made = Picture(self.recipe, self.variant, task, entity.source, others)
-        if self.recipe in LENSES and self.why != "variants":
-            return made, Picture("generation", f"clean{STEPS.get(self.recipe, '')}", task)
-        if self.recipe in ("edit", "generation", *LENSES):
+        task, what = entity.task, self.treatment
+        mean = isinstance(what, Placebo) and what.kind == "mean"
+        others = companions(entity, listed) if mean else ()
+        made = Picture(what, task, entity.source, others)
+        # a lens on a part of the text stands beside the lens on all of it
+        if what.beside is None or (isinstance(what, Lens) and self.why == "variants"):
             return (made,)
-        return made, Picture("edit", "plain", task)
+        return made, Picture(what.beside, task)
 
 
 def choose(
@@ -85,31 +94,27 @@ def choose(
     extras = tuple(extras)
     if unknown := [extra for extra in extras if extra not in EXTRAS]:
         raise ValueError(f"no extra {unknown[0]!r}; extras are {', '.join(EXTRAS)}")
-    needs = [Need(cell.family, cell.recipe, cell.variant, cell.judge) for cell in found]
+    needs = [Need(cell.family, treatment(cell.recipe, cell.variant), cell.judge) for cell in found]
     covered = dict.fromkeys((cell.family, cell.recipe) for cell in found)
+    kinds = [(family, TREATMENTS[recipe]) for family, recipe in covered]
     if "variants" in extras:
-        present = {(need.family, need.recipe, need.variant) for need in needs}
-        for family, recipe in covered:
-            parts = {"i2i_patch": PARTS[2:], "attention_knockout": ()}.get(recipe, PARTS)
-            needs += [
-                Need(family, recipe, part, "variants")
-                for part in parts
-                if (family, recipe, part) not in present
-            ]
+        present = {(need.family, need.treatment) for need in needs}
+        parts = [
+            (family, kind(part))
+            for family, kind in kinds
+            if issubclass(kind, Moved)
+            for part in (PARTS[2:] if kind is Patching else PARTS)
+        ]
+        needs += [Need(*part, "variants") for part in parts if part not in present]
     if "nulls" in extras:
         needs += [
-            Need(family, "generation", f"empty{STEPS.get(recipe, '')}", "nulls")
-            for family, recipe in covered
-            if recipe in LENSES
+            Need(family, kind().undone, "nulls") for family, kind in kinds if issubclass(kind, Lens)
         ]
     if "controls" in extras:
-        needs += [
-            Need(family, recipe, variant, "controls", count)
-            for family, recipe, variant, count in controls(covered)
-        ]
+        needs += [Need(c.family, c.treatment, "controls", c.sample) for c in controls(covered)]
     if "edits" in extras:
-        names = dict.fromkeys(name for pair in covered for name in _families(*pair))
-        needs += [Need(family, "edit", "plain", "edits") for family in names]
+        names = dict.fromkeys(name for pair in kinds for name in _families(*pair))
+        needs += [Need(family, Edit(), "edits") for family in names]
     return needs
 
 
@@ -121,8 +126,8 @@ def _matching(cells: Sequence[CellPlan], field: str, patterns: Sequence[str]) ->
     return [c for c in cells if any(fnmatch.fnmatch(getattr(c, field), p) for p in patterns)]
 
 
-def _families(family: str, recipe: str) -> tuple[str, ...]:
-    """The families of tasks behind a family of cells: patching has twins and shared prompts."""
-    if recipe != "i2i_patch":
+def _families(family: str, kind: type[Treatment]) -> tuple[str, ...]:
+    """The families of tasks of a family of cells: patching has twins and shared prompts."""
+    if not kind.recipe.pair:
         return (family,)
     return {"style": ("style", "manual"), "people": ("people_shared",)}.get(family, (family,))

@@ -17,12 +17,12 @@ from typing import TYPE_CHECKING, Any
 
 from PIL import Image
 
-import fluxlens as fl
 from fluxlens import placebo
 from fluxlens.core import Activations
 from fluxlens.pipelines import rows_of, sample
 from fluxlens.recipes import region_name
 from fluxlens.study.pictures import Picture, donors
+from fluxlens.study.treatments import Placebo, Steering, Treatment
 from fluxlens.tasks import Task
 from fluxlens.tasks.task import noise_seed
 
@@ -49,13 +49,10 @@ class Controls:
     def run(self, group: Sequence[Picture]) -> tuple[list[Image.Image], list[dict[str, Any]]]:
         """The pictures of a group that was captured, and their records."""
         maker, first = self.maker, group[0]
-        sources = [picture.origin for picture in group]
-        tasks = [picture.task for picture in group]
-        result = fl.i2i_patch(
-            maker.flux, source=maker.images(sources), target=maker.images(tasks),
-            seeds=[(s.noise_seed, t.noise_seed) for s, t in zip(sources, tasks, strict=True)],
-            tokens=first.tokens, block=self._block(group), acts=self._acts(group),
-            **maker.arguments(tasks),
+        result = first.treatment.recipe.run(
+            maker.editor, tokens=first.treatment.parts[0], block=self._block(group),
+            acts=self._acts(group), **maker.arguments([p.task for p in group]),
+            **maker.ends(group),
         )  # fmt: skip
         records = [
             {
@@ -64,7 +61,7 @@ class Controls:
                 "patched_in": {
                     "what": picture.variant,
                     "from": [[task.task_id, task.noise_seed] for task in donors(picture)],
-                    "seed": _seed(picture) if _by_chance(picture) else None,
+                    "seed": _seed(picture) if _by_chance(picture.treatment) else None,
                 },
             }
             for picture, record in zip(group, result.record, strict=True)
@@ -74,17 +71,18 @@ class Controls:
     def _acts(self, group: Sequence[Picture]) -> Activations:
         """What is patched in, a row each."""
         columns = [self._kept[self._key(tasks, self._block(group))] for tasks in _columns(group)]
-        first, kind = group[0], group[0].variant.rpartition("-")[0]
-        if first.recipe == "steering":
-            own, other = columns
-            return placebo.blend(own, other, float(first.variant.partition("-x")[2]))
-        (acts,) = columns
-        seeds = [_seed(picture) for picture in group]
-        if kind == "mean":
-            return placebo.mean(acts, _groups(group))
-        if kind == "shuffled":
-            return placebo.shuffled(acts, region_name(first.tokens), seeds)
-        return placebo.noise(acts, seeds) if kind == "noise" else acts
+        what, seeds = group[0].treatment, [_seed(picture) for picture in group]
+        match what:
+            case Steering():
+                own, other = columns
+                return placebo.blend(own, other, what.strength)
+            case Placebo(kind="mean"):
+                return placebo.mean(columns[0], _groups(group))
+            case Placebo(kind="shuffled"):
+                return placebo.shuffled(columns[0], region_name(what.tokens), seeds)
+            case Placebo(kind="noise"):
+                return placebo.noise(columns[0], seeds)
+        return columns[0]
 
     def _block(self, group: Sequence[Picture]) -> str:
         return str(self.maker.requests.block(group[0]))
@@ -100,22 +98,22 @@ class Controls:
             return 0
         maker, unique = self.maker, list(dict.fromkeys(tasks))
         made, _ = rows_of(
-            maker.flux,
+            maker.editor,
             ref=maker.images(unique),
             seed=[task.noise_seed for task in unique],
             **maker.arguments(unique),
         )
-        with maker.flux.capture(block, tokens="text") as acts:
-            sample(maker.flux, made, steps=4, stop_after=block, batch=rows)
+        with maker.editor.capture(block, tokens="text") as acts:
+            sample(maker.editor, made, stop_after=block, batch=rows)
         self._kept[key] = acts.pick(rows=[unique.index(task) for task in tasks])
         while len(self._kept) > KEPT:
             self._kept.popitem(last=False)
-        return 4 * len(unique)
+        return maker.facts.sampling.forwards(stops=True) * len(unique)
 
 
 def _columns(group: Sequence[Picture]) -> list[list[Task]]:
     """What is captured together: the first donors of all, the second ones; all of a mean's."""
-    if group[0].variant.startswith("mean-"):
+    if group[0].others:
         return [list(dict.fromkeys(task for picture in group for task in picture.others))]
     return [list(column) for column in zip(*map(donors, group), strict=True)]
 
@@ -127,8 +125,8 @@ def _groups(group: Sequence[Picture]) -> list[list[int]]:
     return [[at[task.task_id] for task in picture.others] for picture in group]
 
 
-def _by_chance(picture: Picture) -> bool:
-    return picture.variant.startswith(("shuffled-", "noise-"))
+def _by_chance(what: Treatment) -> bool:
+    return isinstance(what, Placebo) and what.kind in ("shuffled", "noise")
 
 
 def _seed(picture: Picture) -> int:

@@ -2,7 +2,7 @@
 
 >>> rows = list(controls([("color", "i2i_patch")]))
 >>> rows[0], len(rows)
-(('color', 'placebo', 'same-run-all', 24), 31)
+(Control(family='color', treatment=Placebo(tokens='all', kind='same-run'), sample=24), 31)
 
 What is expected of each was written down first, in ``predictions.toml``, where they are explained.
 Cuts and drops that a wiring's predictions are about are made for every task, all else for a sample:
@@ -12,15 +12,27 @@ the entities whose ids have the smallest checksums, which is the same sample on 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 
 from fluxlens.study.paths import Entity
+from fluxlens.study.treatments import (
+    PLACEBOS as KINDS,
+)
+from fluxlens.study.treatments import (
+    ColorLens,
+    Drop,
+    Knockout,
+    Lens,
+    Patching,
+    Placebo,
+    Steering,
+    Treatment,
+)
 from fluxlens.tasks import Task
 from fluxlens.tasks.task import noise_seed
 
 __all__ = ["EDGES", "KINDS", "STRENGTHS", "TOKENS", "companions", "controls", "sampled"]
 
-KINDS = ("same-run", "like-target", "like-source", "shuffled", "mean", "noise")
 TOKENS = ("all", "content", "template", "pad")
 STRENGTHS = (0.0, 0.25, 0.5, 0.75, 1.0, 1.25, 1.5)  # 0 is the target's edit, 1 a patch
 EDGES = ("text->ref", "image->ref", "image->text")  # that should not matter
@@ -29,25 +41,32 @@ LENS = ("all", "padding", "content", "template", "pad")
 # How many pairs, or tasks, of a family.
 PLACEBOS, STEERED, CUT, SHOWN = 24, 40, 48, 48
 
-Control = tuple[str, str, str, int | None]  # family, recipe, variant, how many (None: all)
 E = TypeVar("E", bound=Entity)
+
+
+class Control(NamedTuple):
+    """A treatment of so many of a family's entities; None for all."""
+
+    family: str
+    treatment: Treatment
+    sample: int | None
 
 
 def controls(covered: Iterable[tuple[str, str]]) -> Iterator[Control]:
     """The controls that belong to (family, recipe): see above."""
     for family, recipe in covered:
-        if recipe == "i2i_patch":
+        if recipe == Patching.recipe.name:
             for kind in KINDS:
-                yield from ((family, "placebo", f"{kind}-{t}", PLACEBOS) for t in TOKENS)
+                yield from (Control(family, Placebo(t, kind), PLACEBOS) for t in TOKENS)
             if family in ("color", "style"):
                 for strength in STRENGTHS:
-                    yield family, "steering", f"padding-x{strength:g}", STEERED
-        elif recipe == "attention_knockout":
-            yield from ((family, recipe, edge, CUT) for edge in EDGES)
-            yield from ((family, recipe, edge, None) for edge in HALVES)
-            yield family, "drop_reference", "binding", None
-        elif recipe == "color_lens":  # what the general lens makes of colors
-            yield from ((family, "t2i_lens", tokens, SHOWN) for tokens in LENS)
+                    yield Control(family, Steering(strength=strength), STEERED)
+        elif recipe == Knockout.recipe.name:
+            yield from (Control(family, Knockout(edge), CUT) for edge in EDGES)
+            yield from (Control(family, Knockout(edge), None) for edge in HALVES)
+            yield Control(family, Drop(), None)
+        elif recipe == ColorLens.recipe.name:  # what the general lens makes of colors
+            yield from (Control(family, Lens(tokens), SHOWN) for tokens in LENS)
 
 
 def sampled(entities: Sequence[E], count: int | None) -> list[E]:

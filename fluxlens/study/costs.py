@@ -14,12 +14,12 @@ from collections import Counter, defaultdict
 from functools import partial
 from typing import Any
 
-from fluxlens.recipes import PREFIX
 from fluxlens.study.flops import Flops, Tokens
 from fluxlens.study.pictures import Picture, Unit
 from fluxlens.study.plan import Plan
 from fluxlens.study.shapes import ModelShape
 from fluxlens.study.sizes import TOKEN, Mix, Size, Sizes
+from fluxlens.study.treatments import Treatment
 
 __all__ = ["Costs", "transformer_flops"]
 
@@ -53,24 +53,28 @@ class Costs:
         return self.model.vae.encode(size.ref * TOKEN**2)
 
     def own(self, picture: Picture, size: Size) -> float:
-        """A picture's own run, without the source run that it may read."""
-        if self.shared_only or picture.recipe not in ("attention_knockout", "drop_reference"):
-            return picture.steps * self.forward(size, picture.edits).total
-        if picture.recipe == "attention_knockout":
-            return picture.steps * self.forward(size, cut=(picture.variant,)).total
-        after = self.model.binding[picture.binding] if picture.binding else picture.variant
-        return picture.steps * self.forward(size, cut=PREFIX, ref_until=after).total
+        """A picture's own run, without the source run that it may read.
 
-    def block(self, picture: Picture) -> str:
-        """The block that a lens or a patch reads its source after."""
-        assert picture.depth is not None
-        return picture.block or self.model.binding[picture.depth]
+        Under true guidance only the conditional pass of a step spares what is cut.
+        """
+        what, sampling = picture.treatment, self.model.sampling
+        reads = what.recipe.reads_ref
+        how = {} if self.shared_only else what.forward(self.block(picture))
+        whole = self.forward(size, reads).total
+        first = self.forward(size, reads, **how).total if how else whole
+        steps = sampling.steps if what.steps is None else what.steps
+        return steps * (first + (sampling.passes - 1) * whole)
 
-    def capture(self, steps: int, block: str, size: Size) -> float:
+    def block(self, picture: Picture) -> str | None:
+        """The block that a lens or a patch reads its source after, or a reference goes after."""
+        binding = picture.binding
+        return picture.treatment.block or (self.model.binding[binding] if binding else None)
+
+    def capture(self, steps: int | None, block: str, size: Size) -> float:
         """A source run that nobody looks at; its last forward ends after `block`."""
         whole = self.forward(size).total
         stopped = whole if self.shared_only else self.forward(size, last=block).total
-        return (steps - 1) * whole + stopped
+        return (self.model.sampling.forwards(steps, stops=True) - 1) * whole + stopped
 
     def deepest(self, unit: Unit) -> str:
         """The block after which a unit's source run may stop.
@@ -78,27 +82,27 @@ class Costs:
         Where units of a batch read different blocks all stop after the deepest, which is not
         counted: only a sweep over blocks does that.
         """
-        named = [self.block(picture) for picture in unit.pictures if picture.depth is not None]
+        named = [str(self.block(picture)) for picture in unit.pictures if picture.reads_source]
         return max(named, key=self.model.transformer.index)
 
 
 def transformer_flops(plan: Plan, sizes: Sizes, costs: Costs) -> dict[str, float]:
     """Recipe → operations of its own runs; ``capture`` are source runs that make no picture."""
-    own: dict[tuple[str, str, str | None, Mix], list[Picture]] = {}
-    stopped: Counter[tuple[int, str, Mix]] = Counter()
+    own: dict[tuple[Treatment, str | None, Mix], list[Picture]] = {}
+    stopped: Counter[tuple[int | None, str, Mix]] = Counter()
     for unit in plan.units:
         for picture in unit.pictures:
-            key = picture.recipe, picture.variant, picture.depth, sizes.of(picture.task)
+            key = picture.treatment, picture.binding, sizes.of(picture.task)
             own.setdefault(key, []).append(picture)
         run = unit.source_run
         if run is not None and run.stops:
             stopped[run.steps, costs.deepest(unit), sizes.of(unit.task)] += 1
         if unit.donors:
             block = costs.model.binding["color" if unit.task.family == "color" else "style"]
-            stopped[4, block, sizes.of(unit.task)] += len(unit.donors)
+            stopped[None, block, sizes.of(unit.task)] += len(unit.donors)
     out: defaultdict[str, float] = defaultdict(float)
-    for (recipe, _, _, mix), pictures in own.items():
-        out[recipe] += len(pictures) * mix.mean(partial(costs.own, pictures[0]))
+    for (what, _, mix), pictures in own.items():
+        out[what.name] += len(pictures) * mix.mean(partial(costs.own, pictures[0]))
     for (steps, block, mix), count in stopped.items():
         out["capture"] += count * mix.mean(partial(costs.capture, steps, block))
     return dict(out)

@@ -98,24 +98,24 @@ class VaeCost:
         weights = 9.0 * 3 * levels[0]  # weights that a pixel passes
         before = levels[0]
         for n, channels in enumerate(levels):
-            weights += self._level(before, channels, self.layers) / 4**n
+            weights += self._level(before, channels, self.layers) / 4.0**n
             if n + 1 < len(levels):
-                weights += 9 * channels**2 / 4 ** (n + 1)
+                weights += 9 * channels**2 / 4.0 ** (n + 1)
             before = channels
         moments = 2 * self.latents
-        weights += (9 * before * moments + moments**2) / 4 ** (len(levels) - 1)
+        weights += (9 * before * moments + moments**2) / 4.0 ** (len(levels) - 1)
         return 2 * pixels * weights + self._middle(levels, pixels)
 
     def decode(self, pixels: float) -> float:
         """Latents into a picture of so many pixels."""
         levels = self.decoder[::-1]
         depth = len(levels) - 1
-        weights = (self.latents**2 + 9 * self.latents * levels[0]) / 4**depth
+        weights = (self.latents**2 + 9 * self.latents * levels[0]) / 4.0**depth
         before = levels[0]
         for n, channels in enumerate(levels):
-            weights += self._level(before, channels, self.layers + 1) / 4 ** (depth - n)
+            weights += self._level(before, channels, self.layers + 1) / 4.0 ** (depth - n)
             if n < depth:
-                weights += 9 * channels**2 / 4 ** (depth - n - 1)
+                weights += 9 * channels**2 / 4.0 ** (depth - n - 1)
             before = channels
         weights += 9 * before * 3
         return 2 * pixels * weights + self._middle(self.decoder, pixels)
@@ -128,7 +128,7 @@ class VaeCost:
 
     def _middle(self, levels: Sequence[int], pixels: float) -> float:
         """Two residual blocks at the lowest resolution, around self-attention over all of it."""
-        channels, places = levels[-1], pixels / 4 ** (len(levels) - 1)
+        channels, places = levels[-1], pixels / 4.0 ** (len(levels) - 1)
         weights = 2 * self._level(channels, channels, 1)
         if not self.attention:
             return 2 * places * weights

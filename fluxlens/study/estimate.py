@@ -22,8 +22,10 @@ from fluxlens.study.costs import Costs, transformer_flops
 from fluxlens.study.judging import Bill, judging
 from fluxlens.study.plan import Plan
 from fluxlens.study.released import ReleasedCell, released
+from fluxlens.study.sampling import KLEIN, Sampling
 from fluxlens.study.shapes import ModelShape
 from fluxlens.study.sizes import TOKEN, Mix, Sizes
+from fluxlens.study.treatments import Edit
 
 __all__ = ["SUSTAINED", "Estimate", "Gpu", "Line", "gpus", "make_estimate"]
 
@@ -79,7 +81,8 @@ class Estimate:
     tflops: float
     lines: tuple[Line, ...]
     shared_only: float  # the transformer's operations, with every forward run to its end
-    released: tuple[ReleasedCell, ...]
+    released: tuple[ReleasedCell, ...]  # none for another sampling than the distilled klein's
+    sampling: Sampling = KLEIN
 
     @cached_property
     def total(self) -> Line:
@@ -156,7 +159,8 @@ def make_estimate(
         tflops=tflops,
         lines=(*_preparation(plan, sizes, costs), *lines),
         shared_only=sum(unshared.values()),
-        released=tuple(released(plan, sizes, model)),
+        released=tuple(released(plan, sizes, model)) if model.sampling == KLEIN else (),
+        sampling=model.sampling,
     )
 
 
@@ -172,7 +176,11 @@ def _pictures(plan: Plan, sizes: Sizes, costs: Costs) -> tuple[dict[str, float],
 
 
 def _preparation(plan: Plan, sizes: Sizes, costs: Costs) -> tuple[Line, Line]:
-    """Each distinct prompt and each distinct reference, encoded once."""
+    """Each distinct prompt and each distinct reference, encoded once.
+
+    Where rows run one by one, by the stock call, every run encodes its own, and under true guidance
+    a second prompt.
+    """
     model = costs.model
     if sizes.standing_in:
         tasks = {task.task_id: task for p in plan for task in (p.task, p.origin)}
@@ -182,11 +190,28 @@ def _preparation(plan: Plan, sizes: Sizes, costs: Costs) -> tuple[Line, Line]:
     else:
         prompts = len(plan.prompts)
         references = [(sizes.of(task), 1) for task in plan.references.values()]
-    text = model.text.encode(model.text_tokens, layers=max(model.text_layers)).total
+    text = model.text.encode(model.text_tokens).total
     count = sum(number for _, number in references)
-    vae = sum(number * mix.mean(costs.encode) for mix, number in references)
+    encoded = references
+    if not plan.sampling.batches:
+        runs = _runs(plan, sizes)
+        prompts = plan.sampling.passes * runs.total()
+        encoded = [(mix, number) for (mix, reads), number in runs.items() if reads]
+    vae = sum(number * mix.mean(costs.encode) for mix, number in encoded)
     disk = sum(
         number * mix.mean(lambda size: PNG_BYTES * size.ref * TOKEN**2)
         for mix, number in references
     )
     return Line("text", text=prompts * text), Line("reference", count, vae=vae, disk=disk)
+
+
+def _runs(plan: Plan, sizes: Sizes) -> Counter[tuple[Mix, bool]]:
+    """Runs of the model by their size, and whether they read a reference."""
+    runs: Counter[tuple[Mix, bool]] = Counter()
+    for unit in plan.units:
+        edits = len(unit.donors) + (unit.source_run is not None)
+        runs[sizes.of(unit.task), True] += edits
+        for picture in unit.pictures:
+            if not isinstance(picture.treatment, Edit):
+                runs[sizes.of(picture.task), picture.treatment.recipe.reads_ref] += 1
+    return runs

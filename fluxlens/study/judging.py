@@ -77,20 +77,21 @@ def _questions(plan: Plan, picture: Picture) -> Iterator[Question]:
     """What is asked about a picture: by cells of the tables, and about extras."""
     for cell in asked(plan, picture):
         yield load_questions()[cell.judge]
-    made = picture.recipe, picture.variant, picture.task.family
+    made = picture.treatment, picture.task.family
     family = PAIRS_OF.get(picture.task.family, picture.task.family)
     for one in asked_beyond().values():
         need = one.need
-        same = (need.recipe, need.variant, need.family) == (*made[:2], family)
+        same = (need.treatment, need.family) == (picture.treatment, family)
         if same and need.why in plan.needs.get(made, ()):
             yield one.question()
 
 
 def asked(plan: Plan, picture: Picture) -> Iterator[CellPlan]:
     """The cells that ask about this picture, not those that only show it beside another."""
-    key = picture.recipe, picture.variant, picture.task.family
+    made = picture.recipe, picture.variant
+    names = plan.needs.get((picture.treatment, picture.task.family), ())
     for cell in load_paper().cells:
-        if (cell.recipe, cell.variant) == key[:2] and cell.judge in plan.needs.get(key, ()):
+        if (cell.recipe, cell.variant) == made and cell.judge in names:
             yield cell
 
 

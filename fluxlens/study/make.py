@@ -1,6 +1,6 @@
 """Make a batch's pictures with one model: one source run, then every recipe that reads it.
 
->>> maker = Maker(flux, store, References(assets))
+>>> maker = Maker(editor, store, References(assets))
 >>> [made.recipe for made in maker.make(batch)]
 ['references', 'edit', 'files', 'color_lens', 'files', 'i2i_patch', …]
 
@@ -18,22 +18,24 @@ from typing import TYPE_CHECKING, Any
 
 from PIL import Image
 
-import fluxlens as fl
 from fluxlens.core import Activations
 from fluxlens.pipelines import Row, rows_of, sample
 from fluxlens.recipes import records_of
 from fluxlens.study.control_runs import Controls
 from fluxlens.study.paths import reference_path
-from fluxlens.study.pictures import CONTROLS, Picture
+from fluxlens.study.pictures import Picture
 from fluxlens.study.plan import Batch
 from fluxlens.study.requests import References, Requests, digest, facts_of
 from fluxlens.study.store import State, Store
+from fluxlens.study.treatments import Control, Drop, Edit, Generation, Knockout, Patching
 from fluxlens.tasks import Task
 
 if TYPE_CHECKING:
     from fluxlens.editor import Editor
 
 __all__ = ["Made", "Maker"]
+
+Pictures = tuple[list[Image.Image], list[dict[str, Any]]]  # and their records
 
 
 @dataclass(frozen=True)
@@ -62,10 +64,11 @@ class Maker:
     """Makes what is missing of batches; with `remake` also what another request made."""
 
     def __init__(
-        self, flux: Editor, store: Store, references: References, remake: bool = False
+        self, editor: Editor, store: Store, references: References, remake: bool = False
     ) -> None:
-        self.flux, self.store, self.references = flux, store, references
-        self.requests = Requests(facts_of(flux), references)
+        self.editor, self.store, self.references = editor, store, references
+        self.facts = facts_of(editor)
+        self.requests = Requests(self.facts, references)
         self.controls = Controls(self)
         self._due = {State.MISSING, State.OTHER} if remake else {State.MISSING}
 
@@ -82,23 +85,24 @@ class Maker:
         if not due:
             return
         source = _Source(self, batch, due)
-        if source.steps:
+        if source.edits or source.blocks:
             source.run()
-            edits = len(batch.units) if source.edits else 0
-            name = "edit" if edits else "capture"
-            yield Made(name, 0, source.steps * len(batch.units), clock.lap())
+            name = Edit.recipe.name if source.edits else "capture"
+            count = self.facts.sampling.forwards(source.steps, stops=not source.edits)
+            yield Made(name, 0, count * len(batch.units), clock.lap())
         for group in batch.groups:
             missing = [n for n, picture in enumerate(group) if picture in due]
             if not missing:
                 continue
-            if group[0].recipe in CONTROLS:
+            if isinstance(group[0].treatment, Control):
                 captured = self.controls.capture(group, batch.rows)
                 yield Made("capture", 0, captured, clock.lap())
             images, records = self._run(group, source)
             seconds = clock.lap()
             for n in missing:
                 self._write(group[n], images[n], records[n])
-            forwards = 0 if group[0].recipe == "edit" else sum(p.steps for p in group)
+            each = self.facts.sampling.forwards(group[0].steps)
+            forwards = 0 if isinstance(group[0].treatment, Edit) else each * len(group)
             yield Made(group[0].recipe, len(missing), forwards, seconds)
             yield Made("files", 0, 0, clock.lap())
 
@@ -138,55 +142,49 @@ class Maker:
     def rows(self, tasks: Sequence[Task]) -> list[Row]:
         """Their plain edits."""
         seeds = [task.noise_seed for task in tasks]
-        return rows_of(self.flux, ref=self.images(tasks), seed=seeds, **self.arguments(tasks))[0]
+        images = self.images(tasks)
+        return rows_of(self.editor, ref=images, seed=seeds, **self.arguments(tasks))[0]
 
-    def _run(self, group: Sequence[Picture], source: _Source) -> tuple[list[Image.Image], list]:
-        flux, first = self.flux, group[0]
-        if first.recipe == "edit":
-            made = [source.at[picture.task.task_id] for picture in group]
-            return [source.images[n] for n in made], [source.records[n] for n in made]
+    def _run(self, group: Sequence[Picture], source: _Source) -> Pictures:
+        first = group[0]
         tasks = [picture.task for picture in group]
-        rows = self.arguments(tasks)
-        if first.recipe == "generation":
-            return self._generate(first, tasks)
-        if first.recipe in CONTROLS:
-            return self.controls.run(group)
-        seeds = [task.noise_seed for task in tasks]
-        if first.recipe == "attention_knockout":
-            result = fl.attention_knockout(
-                flux, ref=self.images(tasks), seed=seeds, cut=first.variant, **rows
-            )
-        elif first.recipe == "drop_reference":
-            after = self.requests.block(first) or first.variant
-            result = fl.drop_reference(
-                flux, ref=self.images(tasks), seed=seeds, after=after, **rows
-            )
-        else:
-            given: dict[str, Any] = {"tokens": first.tokens, "block": self.requests.block(first)}
-            acts = source.of(group)
-            if first.recipe == "i2i_patch":
-                sources = [picture.origin for picture in group]
-                pairs = [(s.noise_seed, t.noise_seed) for s, t in zip(sources, tasks, strict=True)]
-                result = fl.i2i_patch(
-                    flux, source=self.images(sources), target=self.images(tasks), seeds=pairs,
-                    acts=acts, **given, **rows,
-                )  # fmt: skip
-            else:
-                lens = fl.t2i_lens if first.recipe == "t2i_lens" else fl.color_lens
-                result = lens(flux, ref=self.images(tasks), seed=seeds, acts=acts, **given, **rows)
+        given = self.arguments(tasks)
+        match first.treatment:
+            case Edit():
+                made = [source.at[task.task_id] for task in tasks]
+                return [source.images[n] for n in made], [source.records[n] for n in made]
+            case Generation():
+                return self._generate(first, tasks)
+            case Control():
+                return self.controls.run(group)
+            case Knockout(edge):
+                given["cut"] = edge
+            case Drop():
+                given["after"] = self.requests.block(first)
+            case moved:
+                given["tokens"], given["block"] = moved.parts[0], self.requests.block(first)
+                given["acts"] = source.of(group)
+        result = first.treatment.recipe.run(self.editor, **given, **self.ends(group))
         return result.images, result.record
 
-    def _generate(
-        self, first: Picture, tasks: Sequence[Task]
-    ) -> tuple[list[Image.Image], list[dict[str, Any]]]:
+    def ends(self, group: Sequence[Picture]) -> dict[str, Any]:
+        """References and seeds of a recipe's runs, a row each; of a pair, those of both ends."""
+        tasks, sources = [p.task for p in group], [p.origin for p in group]
+        images, seeds = self.images(tasks), [task.noise_seed for task in tasks]
+        if not group[0].treatment.recipe.pair:
+            return {"ref": images, "seed": seeds}
+        pairs = [(source.noise_seed, seed) for source, seed in zip(sources, seeds, strict=True)]
+        return {"source": self.images(sources), "target": images, "seeds": pairs}
+
+    def _generate(self, first: Picture, tasks: Sequence[Task]) -> Pictures:
         """The lens's counterparts: its seed, the instruction or nothing, no reference."""
         given = self.arguments(tasks)
-        if first.variant.startswith("empty"):
+        if first.treatment.from_nothing:
             given["prompt"] = [""] * len(tasks)
         seeds = [task.noise_seed + 1 for task in tasks]
-        rows, _ = rows_of(self.flux, ref=None, seed=seeds, **given)
-        images = sample(self.flux, rows, steps=first.steps)
-        return images, records_of(self.flux, first.recipe, rows, first.steps)
+        rows, _ = rows_of(self.editor, ref=None, seed=seeds, **given)
+        images = sample(self.editor, rows, steps=first.steps)
+        return images, records_of(self.editor, first.recipe, rows, first.steps)
 
 
 class _Source:
@@ -195,30 +193,30 @@ class _Source:
     def __init__(self, maker: Maker, batch: Batch, due: set[Picture]) -> None:
         self.maker, self.batch, self.tasks = maker, batch, [unit.task for unit in batch.units]
         self.at = {task.task_id: n for n, task in enumerate(self.tasks)}
-        readers = [picture for picture in due if picture.depth]
+        readers = [picture for picture in due if picture.reads_source]
         self.blocks = list(dict.fromkeys(str(maker.requests.block(p)) for p in readers))
-        self.edits = any(picture.recipe == "edit" for picture in due)
-        patches = any(picture.recipe == "i2i_patch" for picture in readers)
+        self.edits = any(isinstance(picture.treatment, Edit) for picture in due)
+        patches = any(isinstance(picture.treatment, Patching) for picture in readers)
         self.kept = None if patches else 0  # which steps a reader wants
-        self.steps = 4 if self.edits or patches else 1 if readers else 0
+        self.steps = None if self.edits or patches else 1
         self.images: list[Image.Image] = []
         self.records: list[dict[str, Any]] = []
         self.acts: Activations | None = None
 
     def run(self) -> None:
-        flux, rows = self.maker.flux, self.maker.rows(self.tasks)
-        self.records = records_of(flux, "edit", rows, self.steps)
+        editor, rows = self.maker.editor, self.maker.rows(self.tasks)
+        self.records = records_of(editor, Edit.recipe.name, rows, self.steps)
         run: dict[str, Any] = {"steps": self.steps, "batch": self.batch.rows}
         if not self.blocks:
-            self.images = sample(flux, rows, **run)
+            self.images = sample(editor, rows, **run)
             return
-        blocks = flux.select(self.blocks)
-        keep = flux.capture(blocks, tokens="text", steps=self.kept)
+        blocks = editor.select(self.blocks)
+        keep = editor.capture(blocks, tokens="text", steps=self.kept)
         with keep as self.acts:
             last = None if self.edits else blocks[-1]
-            self.images = sample(flux, rows, stop_after=last, **run)
+            self.images = sample(editor, rows, stop_after=last, **run)
 
     def of(self, group: Sequence[Picture]) -> Activations:
-        """The text tokens behind each picture's source, a row each."""
+        """The text tokens of each picture's source, a row each."""
         assert self.acts is not None
         return self.acts.pick(rows=[self.at[picture.origin.task_id] for picture in group])

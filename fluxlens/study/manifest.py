@@ -33,9 +33,10 @@ def commit() -> str | None:
 
 
 class Manifest:
-    """One run's entry: ``Manifest(store, {**flux.record(), "tokens": 8704}, plan, (1, 1), kept)``.
+    """One run's entry: ``Manifest(store, {**record, "tokens": 8704}, plan, (1, 1), kept)``.
 
-    `tokens` are what a run of the model may have; batches follow from them and the plan.
+    `record` is the editor's; `tokens` are what a run of the model may have: batches follow from
+    them and the plan.
     """
 
     def __init__(

@@ -1,7 +1,7 @@
 """How many tokens a run of the model may have: found by one edit, not guessed.
 
->>> flux = fl.load("klein-9b")                    # on a GPU of 80 GB
->>> found_tokens(flux)
+>>> editor = fl.load("klein-9b")                    # on a GPU of 80 GB
+>>> found_tokens(editor)
 69632
 
 On a GPU one edit of the model's own size is made, in one step, and the most memory that it took is
@@ -44,21 +44,21 @@ class Meter:
     peak: Callable[[Callable[[], Any]], float]
 
 
-def found_tokens(flux: Editor, meter: Meter | None = None) -> int:
+def found_tokens(editor: Editor, meter: Meter | None = None) -> int:
     """Tokens that fit into a run on the model's device; `ValueError` if not one edit does."""
     if meter is None:
-        if flux.device.type != "cuda":
+        if editor.device.type != "cuda":
             return TOKENS
-        meter = _cuda(flux.device)
-    side = flux.default_size
+        meter = _cuda(editor.device)
+    side = editor.default_size
     gray = Image.new("RGB", (side, side), "gray")
-    length = flux.layout("", gray).length
+    length = editor.layout("", gray).length
     try:
-        flux.edit("", gray, steps=1)  # what the first run alone takes is taken
-        taken = meter.peak(lambda: flux.edit("", gray, steps=1))
+        editor.edit("", gray, steps=1)  # what the first run alone takes is taken
+        taken = meter.peak(lambda: editor.edit("", gray, steps=1))
     except torch.OutOfMemoryError as error:
         raise ValueError(
-            f"not one edit of {side}×{side} pixels fits into the memory of {flux.device}: load "
+            f"not one edit of {side}×{side} pixels fits into the memory of {editor.device}: load "
             "the model with offload (--offload), or in bfloat16 (--dtype bfloat16)"
         ) from error
     fit = SHARE * meter.free() / taken * length

@@ -20,6 +20,7 @@ from pathlib import Path
 
 from fluxlens.judge.questions import Question, Role
 from fluxlens.paper import CellPlan, load_paper
+from fluxlens.study.treatments import TREATMENTS, Lens, Treatment, treatment
 from fluxlens.tasks import Reference, Task, World, mini_tasks, pairs, paper_tasks
 
 __all__ = [
@@ -27,9 +28,7 @@ __all__ = [
     "reference_path", "roles",
 ]  # fmt: skip
 
-PAIRED = ("i2i_patch", "placebo", "steering")  # recipes on pairs
-# Which picture stands for each role of a lens: the color lens is a run of one step.
-STEPS = {"color_lens": "-1-step"}
+PAIRED = tuple(name for name, kind in TREATMENTS.items() if kind.recipe.pair)
 # Before the name of a picture that its source keeps in folders.
 KEPT_IN = ("data/solid_colors/", "data/style_references/", "images/live_subject/")
 
@@ -127,8 +126,9 @@ def judged(
 ) -> dict[str, dict[Role, Path]]:
     """Entity id → the picture of every role of a question, whether or not it was made yet."""
     cell = cell_of(question)
+    made = treatment(cell.recipe, cell.variant)
     found = entities(world, cell.family, cell.recipe, data)
-    return {entity.id: roles(folder, cell, entity) for entity in found}
+    return {entity.id: roles(folder, made, entity) for entity in found}
 
 
 def nulls(
@@ -140,40 +140,32 @@ def nulls(
     plain edit for a knockout, the target's plain edit for a patch.
     """
     cell = cell_of(question)
+    made = treatment(cell.recipe, cell.variant)
     found = entities(world, cell.family, cell.recipe, data)
-    untouched: dict[Role, tuple[str, str]] = {
-        "lens": ("generation", f"empty{STEPS.get(cell.recipe, '')}"),
-        "knockout": ("edit", "plain"),
-        "patched": ("edit", "plain"),
-    }
-    role = question.images[-1]
+    role, null = question.images[-1], made.undone
     return {
         entity.id: {
-            **roles(folder, cell, entity),
-            role: image_path(folder, *untouched[role], entity.task.task_id),
+            **roles(folder, made, entity),
+            role: image_path(folder, null.name, null.variant, entity.task.task_id),
         }
         for entity in found
     }
 
 
-def roles(folder: Path, cell: CellPlan, entity: Entity) -> dict[Role, Path]:
-    """What a cell's judge sees of one entity; the cell may be one that no table has."""
+def roles(folder: Path, made: Treatment, entity: Entity) -> dict[Role, Path]:
+    """What a judge sees of one entity under a treatment, which may be one that no table has."""
     task, source = entity.task, entity.source
     reference = reference_path(folder, task.reference)
-    made = image_path(folder, cell.recipe, cell.variant, entity.id)
-    edit = image_path(folder, "edit", "plain", task.task_id)
+    treated = image_path(folder, made.name, made.variant, entity.id)
+    assert made.beside is not None
+    beside = image_path(folder, made.beside.name, made.beside.variant, task.task_id)
     if source is not None:
         return {
             "source_reference": reference_path(folder, source.reference),
             "target_reference": reference,
-            "target_baseline": edit,
-            "patched": made,
+            "target_baseline": beside,
+            "patched": treated,
         }
-    if cell.recipe in ("attention_knockout", "drop_reference"):
-        return {"reference": reference, "baseline": edit, "knockout": made}
-    clean = f"clean{STEPS.get(cell.recipe, '')}"
-    return {
-        "reference": reference,
-        "t2i": image_path(folder, "generation", clean, task.task_id),
-        "lens": made,
-    }
+    if isinstance(made, Lens):
+        return {"reference": reference, "t2i": beside, "lens": treated}
+    return {"reference": reference, "baseline": beside, "knockout": treated}

@@ -1,11 +1,11 @@
 """One picture of the study, and the pictures that share a source run.
 
->>> picture = Picture("i2i_patch", "padding", blue, source=red)
->>> picture.entity, picture.steps, picture.edits, picture.depth
-('solid_red_mug_s0__solid_blue_mug_s1', 4, True, 'color')
+>>> picture = Picture(Patching("padding"), blue, source=red)
+>>> picture.entity, picture.path(Path("results/mini")).parent.as_posix(), picture.binding
+('solid_red_mug_s0__solid_blue_mug_s1', 'results/mini/i2i_patch/padding', 'color')
 
 A picture's value says all that makes it, but the model. Recipes, variants and defaults are the
-paper's (Sections 3 to 4.4): see `fluxlens.interventions`.
+paper's (Sections 3 to 4.4): see `fluxlens.recipes`.
 """
 
 from __future__ import annotations
@@ -13,55 +13,68 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Literal
 
+from fluxlens.recipes import Depth
 from fluxlens.study.paths import Entity, image_path
+from fluxlens.study.sampling import Sampling
+from fluxlens.study.treatments import Control, Edit, Placebo, Steering, Treatment, treatment
 from fluxlens.tasks import Task
 from fluxlens.tasks.task import noise_seed
 
-__all__ = ["RECIPES", "Picture", "SourceRun", "Unit", "donors"]
+__all__ = ["Picture", "SourceRun", "Unit", "donors"]
 
-# In the order in which a unit's pictures are made: those that read its source run come first.
-RECIPES = (
-    "edit", "t2i_lens", "color_lens", "i2i_patch", "attention_knockout", "drop_reference",
-    "generation", "placebo", "steering",
-)  # fmt: skip
-LENSES = ("t2i_lens", "color_lens")
-# Patches of something else than the source's own tokens, which read runs of their own.
-CONTROLS = ("placebo", "steering")
-ONE_STEP = "-1-step"
-Depth = Literal["style", "color"]
 Donor = tuple[str, str, int]  # what reads it, a task's id and the seed of its noise
 
 
 @dataclass(frozen=True)
 class Picture:
-    """A picture to make: ``Picture("attention_knockout", "ref->image", task)``.
+    """A picture to make: ``Picture(Knockout("ref->image"), task)``.
 
-    `variant` is ``plain`` for an edit; ``clean`` or ``empty`` for a generation (``-1-step`` behind
-    it: in one step); the tokens of a lens or patch, with ``@double.3`` behind them to leave the
-    binding block; a cut; the block behind which a reference is dropped, or ``binding``. A placebo's
-    says what is patched in and where (``shuffled-pad``), steering's where and how strongly
-    (``padding-x0.5``); both are explained in `fluxlens.study.controls`. `task` is a patch's target;
-    `others` are the tasks over which a placebo takes a mean.
+    `treatment` says what is done (`fluxlens.study.treatments`); `task` is a patch's target, and
+    only a patch has a `source`; `others` are the tasks over which a placebo takes a mean.
     """
 
-    recipe: str
-    variant: str
+    treatment: Treatment
     task: Task
     source: Task | None = None
     others: tuple[Task, ...] = ()
 
     def __post_init__(self) -> None:
-        if self.recipe not in RECIPES:
-            raise ValueError(f"no recipe {self.recipe!r}; recipes are {', '.join(RECIPES)}")
-        if (self.source is not None) != (self.recipe in ("i2i_patch", *CONTROLS)):
+        if not isinstance(self.treatment, Treatment):
+            raise TypeError(
+                f"a picture's treatment is one of fluxlens.study.treatments, not "
+                f"{self.treatment!r}; Picture.named reads names"
+            )
+        if (self.source is not None) != self.treatment.recipe.pair:
             raise ValueError("a patch has a source, and nothing else has")
-        if bool(self.others) != self.variant.startswith("mean-"):
+        if bool(self.others) != _of_many(self.treatment):
             raise ValueError("the mean over tasks has others, and nothing else has")
+
+    @classmethod
+    def named(
+        cls,
+        recipe: str,
+        variant: str,
+        task: Task,
+        source: Task | None = None,
+        others: tuple[Task, ...] = (),
+    ) -> Picture:
+        """Make one of the names that tables and files use: ``named("edit", "plain", task)``."""
+        return cls(treatment(recipe, variant), task, source, others)
+
+    @property
+    def recipe(self) -> str:
+        """Its recipe's name."""
+        return self.treatment.name
+
+    @property
+    def variant(self) -> str:
+        """Its name beside the recipe's."""
+        return self.treatment.variant
 
     @property
     def entity(self) -> str:
+        """The task's id, or both of a pair."""
         return Entity(self.task, self.source).id
 
     @property
@@ -70,62 +83,49 @@ class Picture:
         return self.source or self.task
 
     @property
-    def steps(self) -> int:
-        """Denoising steps, which are forwards, of its own run."""
-        return 1 if self.recipe == "color_lens" or self.variant.endswith(ONE_STEP) else 4
+    def steps(self) -> int | None:
+        """Denoising steps of its own run; None for the model's own number."""
+        return self.treatment.steps
 
     @property
-    def edits(self) -> bool:
-        """Whether its own run reads the reference's tokens; a generation's and a lens's do not."""
-        return self.recipe not in ("generation", *LENSES)
-
-    @property
-    def depth(self) -> Depth | None:
-        """Which binding block its source run is captured behind; None if it needs no source run."""
-        return self.binding if self.recipe in ("i2i_patch", *LENSES) else None
+    def reads_source(self) -> bool:
+        """Whether it reads the text tokens of its unit's source run."""
+        return self.treatment.recipe.source is not None
 
     @property
     def binding(self) -> Depth | None:
-        """Which of a model's binding blocks it is about, unless it names another block."""
-        if self.recipe == "t2i_lens":
-            return "style"
-        patches = self.recipe in ("color_lens", "i2i_patch", *CONTROLS)
-        if patches or (self.recipe, self.variant) == ("drop_reference", "binding"):
-            return "color" if self.task.family == "color" else "style"
-        return None
-
-    @property
-    def tokens(self) -> str:
-        """The text tokens that a lens or a patch moves."""
-        if self.recipe == "placebo":
-            return self.variant.rpartition("-")[2]
-        if self.recipe == "steering":
-            return self.variant.partition("-x")[0]
-        return self.variant.partition("@")[0]
-
-    @property
-    def block(self) -> str | None:
-        """The block that a lens or a patch names; None for the binding block of its family."""
-        return self.variant.partition("@")[2] or None
+        """Which of a model's binding blocks it is about, unless a drop names another block."""
+        return self.treatment.binding(self.task.family)
 
     def path(self, folder: Path) -> Path:
         """Its file in a model's folder."""
         return image_path(folder, self.recipe, self.variant, self.entity)
 
 
-def donors(picture: Picture) -> tuple[Task, ...]:
-    """The tasks whose text tokens a control reads, in the order in which it uses them.
+def _of_many(what: Treatment) -> bool:
+    return isinstance(what, Placebo) and what.kind == "mean"
 
-    >>> [task.task_id for task in donors(Picture("steering", "padding-x0.5", blue, source=red))]
+
+def donors(picture: Picture) -> tuple[Task, ...]:
+    """List the tasks whose text tokens a control reads, in the order in which it uses them.
+
+    >>> [task.task_id for task in donors(Picture(Steering(), blue, source=red))]
     ['solid_blue_mug_s1', 'solid_red_mug_s0']
     """
     task, source = picture.task, picture.origin
-    kind = picture.variant.rpartition("-")[0]
-    if picture.recipe == "steering":
-        return task, source
-    if kind.startswith("like-"):
-        return (_again(task if kind == "like-target" else source),)
-    return {"same-run": (task,), "mean": picture.others}.get(kind, (source,))
+    match picture.treatment:
+        case Steering():
+            return task, source
+        case Placebo(kind="like-target"):
+            return (_again(task),)
+        case Placebo(kind="like-source"):
+            return (_again(source),)
+        case Placebo(kind="same-run"):
+            return (task,)
+        case Placebo(kind="mean"):
+            return picture.others
+        case _:
+            return (source,)
 
 
 def _again(task: Task) -> Task:
@@ -135,13 +135,18 @@ def _again(task: Task) -> Task:
 
 @dataclass(frozen=True)
 class SourceRun:
-    """The edit that a unit's lenses and patches read: `steps` forwards, one in four or four in all.
+    """The edit that a unit's lenses and patches read: `whole`, or its first step.
 
-    `stops` says that nobody looks at its picture: its last forward ends behind the captured block.
+    `stops` says that nobody looks at its picture: its last forward ends after the captured block.
     """
 
-    steps: int
+    whole: bool
     stops: bool
+
+    @property
+    def steps(self) -> int | None:
+        """Its steps; None for the model's own number."""
+        return None if self.whole else 1
 
 
 @dataclass(frozen=True)
@@ -154,26 +159,35 @@ class Unit:
     @cached_property
     def source_run(self) -> SourceRun | None:
         """One edit for the baseline, every lens (its step 0 is their capture) and every patch."""
-        recipes = {picture.recipe for picture in self.pictures}
-        if "edit" in recipes:
-            return SourceRun(4, stops=False)
-        if "i2i_patch" in recipes:
-            return SourceRun(4, stops=True)
-        return SourceRun(1, stops=True) if recipes & set(LENSES) else None
+        if any(isinstance(picture.treatment, Edit) for picture in self.pictures):
+            return SourceRun(whole=True, stops=False)
+        read = {picture.treatment.recipe.source for picture in self.pictures} - {None}
+        return SourceRun(whole="all" in read, stops=True) if read else None
 
-    @property
-    def forwards(self) -> int:
+    def forwards(self, sampling: Sampling) -> int:
         """Forwards of this unit's rows, those cut short included."""
-        own = sum(picture.steps for picture in self.pictures if picture.recipe != "edit")
-        return own + (self.source_run.steps if self.source_run else 0) + 4 * len(self.donors)
+        own = sum(
+            sampling.forwards(picture.steps)
+            for picture in self.pictures
+            if not isinstance(picture.treatment, Edit)
+        )
+        return own + self.captures(sampling, edits=True)
+
+    def captures(self, sampling: Sampling, edits: bool = False) -> int:
+        """Forwards of what controls read and of the source run; with `edits` if it is one, too."""
+        count = sampling.forwards(stops=True) * len(self.donors)
+        run = self.source_run
+        if run is not None and (run.stops or edits):
+            count += sampling.forwards(run.steps, run.stops)
+        return count
 
     @cached_property
     def donors(self) -> dict[Donor, None]:
-        """What its controls read: edits of four steps, ended behind their block; the most, for the
-        units of a batch share what they have in common."""
+        """What its controls read: whole edits, ended after their block; the most, for the units of
+        a batch share what they have in common."""
         return {
             ("mean" if picture.others else picture.recipe, task.task_id, task.noise_seed): None
             for picture in self.pictures
-            if picture.recipe in CONTROLS
+            if isinstance(picture.treatment, Control)
             for task in donors(picture)
         }

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from itertools import groupby
 from typing import Any, TypeVar
@@ -22,7 +22,9 @@ from typing import Any, TypeVar
 from fluxlens.study.cells import Need
 from fluxlens.study.controls import sampled
 from fluxlens.study.paths import entities
-from fluxlens.study.pictures import RECIPES, Picture, Unit
+from fluxlens.study.pictures import Picture, Unit
+from fluxlens.study.sampling import KLEIN, Sampling
+from fluxlens.study.treatments import TREATMENTS, Lens, Treatment
 from fluxlens.tasks import FAMILIES, Assets, Reference, Task, World, available
 
 __all__ = ["PIXELS", "TOKENS", "Batch", "Plan", "make_plan", "plan_of"]
@@ -30,6 +32,7 @@ __all__ = ["PIXELS", "TOKENS", "Batch", "Plan", "make_plan", "plan_of"]
 TOKENS = 8704  # of one batch: an edit at 1024², the paper's largest run
 T = TypeVar("T")
 PIXELS = 16  # along the side of a token
+Key = tuple[Treatment, str]  # what is done, and the family of the task
 
 
 @dataclass(frozen=True)
@@ -42,14 +45,14 @@ class Batch:
     name: str
     units: tuple[Unit, ...]
     rows: int
+    sampling: Sampling = KLEIN
 
     @cached_property
     def groups(self) -> list[tuple[Picture, ...]]:
-        """The pictures of each recipe and variant, in runs of at most `rows`."""
+        """The pictures of each treatment, in runs of at most `rows`."""
         found: dict[tuple[int, str], list[Picture]] = {}
         for picture in (picture for unit in self.units for picture in unit.pictures):
-            key = RECIPES.index(picture.recipe), picture.variant
-            found.setdefault(key, []).append(picture)
+            found.setdefault(picture.treatment.order, []).append(picture)
         return [run for key in sorted(found) for run in _cut(found[key], self.rows)]
 
     @cached_property
@@ -65,19 +68,22 @@ class Batch:
     @property
     def forwards(self) -> int:
         """Forwards of all its runs, counted by rows."""
-        return sum(unit.forwards for unit in self.units)
+        return sum(unit.forwards(self.sampling) for unit in self.units)
 
 
 @dataclass(frozen=True)
 class Plan:
     """Everything that is to be made: ``make_plan("mini", choose()).forwards``.
 
-    `needs` says why: (recipe, variant, family of the task) → judges and extras.
+    `needs` says why: (treatment, family of the task) → judges and extras. `sampling` is the
+    model's, and `left_out` says what its family refuses and why, a sentence for each reason.
     """
 
     world: World
     units: tuple[Unit, ...]
-    needs: Mapping[tuple[str, str, str], tuple[str, ...]] = field(hash=False)
+    needs: Mapping[Key, tuple[str, ...]] = field(hash=False)
+    sampling: Sampling = KLEIN
+    left_out: tuple[str, ...] = ()
 
     def __iter__(self) -> Iterator[Picture]:
         for unit in self.units:
@@ -91,7 +97,7 @@ class Plan:
     @property
     def forwards(self) -> int:
         """Forwards of the transformer, counted by rows, those cut short included."""
-        return sum(unit.forwards for unit in self.units)
+        return sum(unit.forwards(self.sampling) for unit in self.units)
 
     @cached_property
     def references(self) -> dict[Reference, Task]:
@@ -108,13 +114,24 @@ class Plan:
         pictures = Counter(picture.recipe for picture in self)
         forwards: Counter[str] = Counter()
         for picture in self:
-            forwards[picture.recipe] += picture.steps
+            forwards[picture.recipe] += self.sampling.forwards(picture.steps)
         for unit in self.units:
-            if unit.source_run and unit.source_run.stops:
-                forwards["capture"] += unit.source_run.steps
-            forwards["capture"] += 4 * len(unit.donors)
-        names = [name for name in ("capture", *RECIPES) if forwards[name]]
+            forwards["capture"] += unit.captures(self.sampling)
+        names = [name for name in ("capture", *TREATMENTS) if forwards[name]]
         return {name: (pictures[name], forwards[name]) for name in names}
+
+    def fitted(self, sampling: Sampling) -> Plan:
+        """The plan of a model with this sampling; what its family refuses is left out."""
+        why = {picture: reason for picture in self if (reason := _refused(picture, sampling))}
+        lost = Counter((reason, picture.recipe) for picture, reason in why.items())
+        lines = [
+            f"{sampling.family} leaves out {', '.join(names)}, {count:,} pictures: {reason}"
+            for reason in dict.fromkeys(why.values())
+            for names in [[name for name in TREATMENTS if lost[reason, name]]]
+            for count in [sum(lost[reason, name] for name in names)]
+        ]
+        plan = plan_of(self.world, (p for p in self if p not in why), self.needs) if why else self
+        return replace(plan, sampling=sampling, left_out=(*self.left_out, *lines))
 
     def batches(self, text: int, tokens: int = TOKENS) -> list[Batch]:
         """The plan's batches for a model that reads `text` tokens of text.
@@ -128,8 +145,15 @@ class Plan:
             rows = max(1, tokens // row)
             for units in _cut(list(members), rows):
                 name = f"batch {len(out) + 1}, {family} {width}×{height}"
-                out.append(Batch(name, units, rows))
+                out.append(Batch(name, units, rows, self.sampling))
         return out
+
+
+def _refused(picture: Picture, sampling: Sampling) -> str:
+    """Why a model's family has no such picture; nothing if it has."""
+    what = picture.treatment
+    names = (what.name, *(() if what.recipe.reads_ref else ("generate",)), *what.parts)
+    return next((sampling.refusals[name] for name in names if name in sampling.refusals), "")
 
 
 def _cut(items: list[T], size: int) -> list[tuple[T, ...]]:
@@ -139,10 +163,9 @@ def _cut(items: list[T], size: int) -> list[tuple[T, ...]]:
 def _prompts(pictures: Iterable[Picture]) -> frozenset[str]:
     found: set[str] = set()
     for picture in pictures:
-        told = picture.edits or picture.variant.startswith("clean")
-        if not told:
+        if picture.treatment.from_nothing:
             found.add("")
-        if told or picture.recipe != "generation":  # a lens has an edit behind it
+        if isinstance(picture.treatment, Lens) or not picture.treatment.from_nothing:
             found |= {t.instruction for t in (picture.origin, picture.task, *picture.others)}
     return frozenset(found)
 
@@ -163,13 +186,13 @@ def _made_with(task: Task) -> str:
 
 def _place(picture: Picture) -> tuple[Any, ...]:
     """Where a picture stands among those of its unit, in whatever order they were asked for."""
-    return RECIPES.index(picture.recipe), picture.variant, picture.entity
+    return *picture.treatment.order, picture.entity
 
 
 def _order(unit: Unit) -> tuple[Any, ...]:
     """Families as in the tables, sizes together, and equal prompts, which are encoded but once."""
     task, run = unit.task, unit.source_run
-    kind = (run.steps, run.stops) if run else (0, False)
+    kind = (1 + run.whole, run.stops) if run else (0, False)
     size = task.height, task.width
     return FAMILIES.index(_made_with(task)), *size, kind, task.instruction, task.task_id
 
@@ -177,9 +200,9 @@ def _order(unit: Unit) -> tuple[Any, ...]:
 def plan_of(
     world: World,
     pictures: Iterable[Picture],
-    needs: Mapping[tuple[str, str, str], tuple[str, ...]] | None = None,
+    needs: Mapping[Key, tuple[str, ...]] | None = None,
 ) -> Plan:
-    """A plan for any pictures: ``plan_of("mini", [Picture("edit", "plain", task)])``."""
+    """A plan for any pictures: ``plan_of("mini", [Picture(Edit(), task)])``."""
     found: dict[str, list[Picture]] = {}
     for picture in dict.fromkeys(pictures):
         found.setdefault(picture.origin.task_id, []).append(picture)
@@ -203,10 +226,10 @@ def make_plan(
     if limit is not None and limit < 1:
         raise ValueError(f"a limit is at least 1, not {limit}")
     assets = Assets.from_environment() if assets is None else assets
-    why: dict[tuple[str, str, str], dict[str, None]] = {}
+    why: dict[Key, dict[str, None]] = {}
     pictures: list[Picture] = []
     for need in needs:
-        found = listed = entities(world, need.family, need.recipe, assets.data)
+        found = listed = entities(world, need.family, need.treatment.name, assets.data)
         there: set[str] = set()
         if only_available:
             tasks = [t for entity in found for t in (entity.task, entity.source) if t]
@@ -217,7 +240,7 @@ def make_plan(
                 if only_available and not there.issuperset(t.task_id for t in picture.others):
                     continue
                 pictures.append(picture)
-                key = picture.recipe, picture.variant, picture.task.family
+                key = picture.treatment, picture.task.family
                 why.setdefault(key, {})[need.why] = None
     if not pictures:
         raise ValueError("nothing to make: no task of what was chosen has its reference here")

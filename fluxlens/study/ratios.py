@@ -16,7 +16,6 @@ from fluxlens.study.shapes import ModelShape
 
 __all__ = ["Ratio", "ratios"]
 
-STEPS = 4
 CUTS = ("ref->image", "ref->text", "ref->text[padding]", "ref->text[content]")
 
 
@@ -32,7 +31,7 @@ GOALS = {
 
 @dataclass(frozen=True)
 class Ratio:
-    """A recipe's operations, all its forwards together, and as a share of a four-step edit's."""
+    """A recipe's operations, all its forwards together, and as a share of a plain edit's."""
 
     recipe: str
     forwards: int
@@ -44,7 +43,7 @@ class Ratio:
 def ratios(model: ModelShape, image: int = 4096, ref: int = 4096) -> list[Ratio]:
     """The recipes at `image` and `ref` tokens (default: 1024² with a reference of 1024²)."""
     tokens = Tokens(model.text_tokens, image, ref)
-    edit = STEPS * model.transformer.forward(tokens).total
+    edit = model.sampling.forwards() * model.transformer.forward(tokens).total
     goals = GOALS if model.name == "klein-9b" and image == ref == 4096 else {}
     return [
         Ratio(name, forwards, flops, flops / edit, goals.get(name))
@@ -56,18 +55,22 @@ def _costs(model: ModelShape, tokens: Tokens) -> Iterator[tuple[str, int, float]
     """As the recipes and a study run them."""
     forward = model.transformer.forward
     edit, generation = forward(tokens).total, forward(tokens.without_refs()).total
-    yield "plain edit", STEPS, STEPS * edit
-    yield "generation", STEPS, STEPS * generation
+    count, once = model.sampling.forwards(), model.sampling.forwards(1)
+    steps, again = model.sampling.steps, count - model.sampling.steps  # conditional, and the rest
+    yield "plain edit", count, count * edit
+    yield "generation", count, count * generation
     for cut in CUTS:
-        yield f"knockout {cut}", STEPS, STEPS * forward(tokens, cut=(cut,)).total
+        yield f"knockout {cut}", count, steps * forward(tokens, cut=(cut,)).total + again * edit
     style, color = model.binding["style"], model.binding["color"]
     for block in (style, color):
         dropped = forward(tokens, cut=("ref->image",), ref_until=block).total
-        yield f"reference dropped after {block}", STEPS, STEPS * dropped
+        yield f"reference dropped after {block}", count, steps * dropped + again * edit
     stopped = {block: forward(tokens, last=block).total for block in (style, color)}
     yield f"T2I Lens, capture at {style}", 1, stopped[style]
-    yield "T2I Lens, capture and generation", 1 + STEPS, stopped[style] + STEPS * generation
-    yield f"color lens, capture at {color} and generation", 2, stopped[color] + generation
+    yield "T2I Lens, capture and generation", 1 + count, stopped[style] + count * generation
+    both = stopped[color] + once * generation
+    yield f"color lens, capture at {color} and generation", 1 + once, both
+    before = model.sampling.forwards(stops=True) - 1
     for block in (style, color):
-        source = (STEPS - 1) * edit + stopped[block]
-        yield f"patch at {block}, source and target", 2 * STEPS, source + STEPS * edit
+        source = before * edit + stopped[block]
+        yield f"patch at {block}, source and target", 1 + before + count, source + count * edit

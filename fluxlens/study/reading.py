@@ -4,7 +4,7 @@
 study = open_study("mini", judge="oracle", results="results")
 tables.table("2", study.verdicts)
 entity = study.entities("style", "i2i_patch")[0]
-study.images([Picture("i2i_patch", "padding", entity.task, entity.source)])
+study.images([Picture(Patching("padding"), entity.task, entity.source)])
 ```
 One interface for all scales: with a study on disk nothing is run; without one, the few pictures
 that a page shows are made on the spot and kept where the study would have put them.
@@ -54,7 +54,7 @@ class Study:
     assets: Assets = field(default_factory=Assets.from_environment)
 
     @cached_property
-    def flux(self) -> Editor:
+    def editor(self) -> Editor:
         """The model, loaded when it is first asked for."""
         return fl.load(self.model)
 
@@ -149,14 +149,17 @@ class Study:
         """The pictures, in this order; those that are not on disk are made and kept there.
 
         `OtherPicturesError` for one that another model or request made under the same name;
-        `RuntimeError` where the model failed twice.
+        `RuntimeError` where the model failed twice, `ValueError` where its family has no such
+        picture.
         """
         summary = run(
-            self.flux,
+            self.editor,
             plan_of(self.world, pictures),
             self.results,
             Settings(assets=self.assets, shown=False),
         )
+        if summary.left_out:
+            raise ValueError("; ".join(summary.left_out))
         if summary.failures:
             failed = summary.failures[0]
             raise RuntimeError(f"{failed.batch} could not be made: {failed.error}")

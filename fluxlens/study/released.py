@@ -23,6 +23,7 @@ from fluxlens.study.paths import Entity
 from fluxlens.study.plan import Plan
 from fluxlens.study.shapes import ModelShape
 from fluxlens.study.sizes import Mix, Sizes
+from fluxlens.study.treatments import ColorLens, Lens
 from fluxlens.tasks import Task
 
 __all__ = ["ReleasedCell", "released"]
@@ -103,10 +104,11 @@ def _variants() -> Counter[tuple[str, str]]:
 def _calls(recipe: str, entity: Entity, variants: int) -> Iterator[Call]:
     """The calls for one task or pair, its variants being the last of them."""
     task, four = entity.task, 4
-    if recipe == "color_lens":  # the source; the empty prompt's picture, the clean one, the lens
+    if recipe == ColorLens.recipe.name:
+        # the source; the empty prompt's picture, the clean one, the lens
         yield task, True, 1
         yield from [(task, False, 1)] * (2 + variants)
-    elif recipe == "t2i_lens":  # all three baselines in one step and in four
+    elif recipe == Lens.recipe.name:  # all three baselines in one step and in four
         yield from [(task, True, steps) for steps in (1, four)]
         yield from [(task, False, steps) for steps in (1, four, 1, four)]
         yield from [(task, False, four)] * variants

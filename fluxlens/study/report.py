@@ -10,36 +10,37 @@ from __future__ import annotations
 from collections import defaultdict
 from typing import Any
 
-from fluxlens.study.pictures import RECIPES, Picture
+from fluxlens.study.pictures import Picture
 from fluxlens.study.plan import Plan
 from fluxlens.study.released import released
 from fluxlens.study.run import Summary
 from fluxlens.study.shapes import model_shape
 from fluxlens.study.sizes import Sizes
+from fluxlens.study.treatments import Treatment
 
 __all__ = ["plan_json", "plan_text", "summary_text"]
 
 
 def plan_json(plan: Plan) -> dict[str, Any]:
     """What will run, by recipe and variant, and the judges or extras that need it."""
-    groups: dict[tuple[int, str], list[Picture]] = defaultdict(list)
+    groups: dict[Treatment, list[Picture]] = defaultdict(list)
     for picture in plan:
-        groups[RECIPES.index(picture.recipe), picture.variant].append(picture)
+        groups[picture.treatment].append(picture)
     runs = []
-    for (recipe, variant), pictures in sorted(groups.items()):
+    for what, pictures in sorted(groups.items(), key=lambda group: group[0].order):
         families = list(dict.fromkeys(picture.task.family for picture in pictures))
-        keys = [(RECIPES[recipe], variant, family) for family in families]
+        keys = [(what, family) for family in families]
         runs.append(
             {
-                "recipe": RECIPES[recipe],
-                "variant": variant,
+                "recipe": what.name,
+                "variant": what.variant,
                 "families": families,
                 "pictures": len(pictures),
-                "forwards": sum(picture.steps for picture in pictures),
+                "forwards": plan.sampling.forwards(what.steps) * len(pictures),
                 "needed_by": sorted({name for key in keys for name in plan.needs.get(key, ())}),
             }
         )
-    readers = [picture for picture in plan if picture.depth]
+    readers = [picture for picture in plan if picture.reads_source]
     sources = {picture.origin.task_id for picture in readers}
     return {
         "world": plan.world,
@@ -51,6 +52,7 @@ def plan_json(plan: Plan) -> dict[str, Any]:
         "sources": len(sources),
         "readers": len(readers),
         "captures": plan.counts().get("capture", (0, 0))[1],
+        "left_out": list(plan.left_out),
         "released": _released(plan),
         "runs": runs,
     }
@@ -83,7 +85,7 @@ def plan_text(plan: Plan) -> str:
     if found["captures"]:
         lines.append(
             f"  {'capture':<19} {'':<20} {'':>8} {found['captures']:>9,}  lenses and patches "
-            "without an edit; ends behind its block"
+            "without an edit; ends after its block"
         )
     lines += [
         f"  {'in all':<19} {'':<20} {found['pictures']:>8,} {found['forwards']:>9,}",
@@ -92,6 +94,7 @@ def plan_text(plan: Plan) -> str:
         f"  as the authors' released drivers make these cells: {found['released']['calls']:,} "
         f"calls, {found['released']['forwards']:,} forwards",
     ]
+    lines += [f"  {line}" for line in plan.left_out]
     return "\n".join(lines)
 
 

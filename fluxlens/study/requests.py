@@ -1,6 +1,6 @@
 """What determines a picture, as data: a stored picture is this one if its request is the same.
 
->>> request = Requests(facts, References(assets)).of(Picture("edit", "plain", task))
+>>> request = Requests(facts, References(assets)).of(Picture(Edit(), task))
 >>> request["prompt"], request["seed"], request["revision"]
 ('draw a mug in this color', 3758691107, 'sha256:0f3câ€¦')
 
@@ -19,7 +19,9 @@ from typing import TYPE_CHECKING, Any
 
 from PIL import Image
 
-from fluxlens.study.pictures import CONTROLS, LENSES, Picture, donors
+from fluxlens.study.pictures import Picture, donors
+from fluxlens.study.sampling import KLEIN, Sampling, sampling_of
+from fluxlens.study.treatments import Control, Generation
 from fluxlens.tasks import Assets, Reference, Task, reference_image
 
 if TYPE_CHECKING:
@@ -32,7 +34,7 @@ KEPT = 2**28  # bytes of references in memory: all of mini's, or eighty of 1024Â
 
 @dataclass(frozen=True)
 class ModelFacts:
-    """What a model brings to every request: ``facts_of(flux)``."""
+    """What a model brings to every request: ``facts_of(editor)``."""
 
     name: str
     revision: str | None
@@ -41,17 +43,20 @@ class ModelFacts:
     text_layers: tuple[int, ...]
     style: str
     color: str
+    sampling: Sampling = KLEIN
 
 
-def facts_of(flux: Editor) -> ModelFacts:
+def facts_of(editor: Editor) -> ModelFacts:
+    """Read off a loaded model what it brings to every request."""
     return ModelFacts(
-        name=flux.name,
-        revision=flux.revision,
-        dtype=str(flux.dtype).removeprefix("torch."),
-        max_sequence_length=flux.max_sequence_length,
-        text_layers=tuple(flux.text_layers or ()),
-        style=flux.binding.style,
-        color=flux.binding.color,
+        name=editor.name,
+        revision=editor.revision,
+        dtype=str(editor.dtype).removeprefix("torch."),
+        max_sequence_length=editor.max_sequence_length,
+        text_layers=tuple(editor.text_layers or ()),
+        style=editor.binding.style,
+        color=editor.binding.color,
+        sampling=sampling_of(editor),
     )
 
 
@@ -95,7 +100,9 @@ class Requests:
         self.facts, self.references = facts, references
 
     def of(self, picture: Picture) -> dict[str, Any]:
-        task, source = picture.task, picture.source
+        """The request for a picture; family and guidance stand in it where they are not klein's."""
+        task, source, what = picture.task, picture.source, picture.treatment
+        sampling = self.facts.sampling
         out: dict[str, Any] = {
             "revision": self.facts.revision or self.facts.name,
             "dtype": self.facts.dtype,
@@ -106,25 +113,30 @@ class Requests:
             "seed": task.noise_seed,
             "height": task.height,
             "width": task.width,
-            "steps": picture.steps,
+            "steps": sampling.steps if picture.steps is None else picture.steps,
         }
-        if picture.recipe in ("generation", *LENSES):
+        if sampling.family != KLEIN.family:
+            out["family"] = sampling.family
+        if sampling.guidance is not None:
+            out["guidance"] = sampling.guidance
+        if not what.recipe.reads_ref:
             out["target_seed"] = task.noise_seed + 1
         if picture.binding is not None:
             out["block"] = self.block(picture)
-        if picture.recipe != "generation":
+        if not isinstance(what, Generation):
             out["reference"] = self.references.digest(task)
         if source is not None:
             out["source_seed"] = source.noise_seed
             out["source_reference"] = self.references.digest(source)
-        if picture.recipe in CONTROLS:
+        if isinstance(what, Control):
             read = donors(picture)
             out["donors"] = [[task.noise_seed, self.references.digest(task)] for task in read]
         return out
 
     def block(self, picture: Picture) -> str | None:
-        """The block whose text tokens a lens or a patch moves, or behind which a reference goes."""
-        return picture.block or (picture.binding and getattr(self.facts, picture.binding))
+        """The block whose text tokens a lens or a patch moves, or after which a reference goes."""
+        named = picture.treatment.block
+        return named or (picture.binding and getattr(self.facts, picture.binding))
 
     def of_reference(self, task: Task) -> dict[str, Any]:
         return {"recipe": "reference", "reference": self.references.digest(task)}

@@ -1,7 +1,7 @@
 """Make what is missing of a plan, in this process or with workers, and say how it went.
 
->>> flux = fl.load("mini")
->>> run(flux, make_plan("mini", choose(families=["color"]), limit=8), "results").made
+>>> editor = fl.load("mini")
+>>> run(editor, make_plan("mini", choose(families=["color"]), limit=8), "results").made
 88
 
 Run it again and it makes only what is missing; a killed run loses the run of the model that was in
@@ -10,11 +10,12 @@ flight. Notebooks call this for what their figures lack, and read the rest.
 
 from __future__ import annotations
 
+import sys
 from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from fluxlens.study.make import Made, Maker
 from fluxlens.study.manifest import Manifest
@@ -72,7 +73,8 @@ class Failure:
 
 @dataclass(frozen=True)
 class Summary:
-    """What a run came to; `seconds` and `forwards` by recipe, `kept` was there before."""
+    """What a run came to; `seconds` and `forwards` by recipe, `kept` was there before, `left_out`
+    says what the model's family refuses."""
 
     folder: Path
     made: int
@@ -81,6 +83,7 @@ class Summary:
     seconds: dict[str, float]
     failures: tuple[Failure, ...] = ()
     stopped: str = ""
+    left_out: tuple[str, ...] = ()
 
 
 @dataclass
@@ -119,19 +122,20 @@ class Work:
 
 
 def run(
-    flux: Editor, plan: Plan, results: Path | str = "results", settings: Settings = DEFAULTS
+    editor: Editor, plan: Plan, results: Path | str = "results", settings: Settings = DEFAULTS
 ) -> Summary:
     """Make a plan's missing pictures with a loaded model, in this process.
 
+    What the model's family refuses is left out, with a line that says which pictures and why.
     `MissingAssetsError` names every reference that is not there, `OtherPicturesError` every picture
     that another request made, both before any work.
     """
-    store = Store(model_folder(Path(results), flux.name))
+    store = Store(model_folder(Path(results), editor.name))
     references = References(settings.assets)
 
     def work_off(work: Work) -> None:
-        maker = Maker(flux, store, references, settings.remake)
-        with flux.remember() as encodings:
+        maker = Maker(editor, store, references, settings.remake)
+        with editor.remember() as encodings:
             while batch := work.next():
                 try:
                     for made in maker.make(batch):
@@ -143,14 +147,14 @@ def run(
                 encodings.keep(work.prompts)
 
     def find() -> int:
-        return found_tokens(flux)
+        return found_tokens(editor)
 
-    facts = facts_of(flux)
-    return conduct(flux.record(), facts, plan, store, references, settings, find, work_off)
+    facts = facts_of(editor)
+    return conduct(editor.record(), facts, plan, store, references, settings, find, work_off)
 
 
 def conduct(
-    record: dict,
+    record: dict[str, Any],
     facts: ModelFacts,
     plan: Plan,
     store: Store,
@@ -160,6 +164,9 @@ def conduct(
     work_off: Callable[[Work], None],
 ) -> Summary:
     """Everything around the work: what is due, bars, the manifest, the summary."""
+    plan = plan.fitted(facts.sampling)
+    for line in plan.left_out:
+        print(f"fluxlens: {line}", file=sys.stderr)
     require(plan.references.values(), references.assets)
     store.clean()
     tokens = agreed_tokens(store, settings.tokens, settings.shard, find_tokens)
@@ -183,6 +190,7 @@ def conduct(
             seconds={name: round(spent, 3) for name, spent in progress.seconds.items()},
             failures=tuple(work.failures),
             stopped=work.stopped,
+            left_out=plan.left_out,
         )
         if found.due:
             manifest.finish(summary.made, summary.forwards, summary.seconds, len(summary.failures))

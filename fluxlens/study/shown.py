@@ -22,16 +22,14 @@ from fluxlens.judge.base import Judge, Request
 from fluxlens.judge.questions import load_questions
 from fluxlens.paper import CellPlan, load_paper
 from fluxlens.study.asked import named
-from fluxlens.study.paths import STEPS, Entity, judged
-from fluxlens.study.pictures import LENSES, Picture
+from fluxlens.study.paths import Entity, judged
+from fluxlens.study.pictures import Picture
+from fluxlens.study.treatments import TREATMENTS, Edit, Moved, Patching
 
 if TYPE_CHECKING:
     from fluxlens.study.reading import Study
 
 __all__ = ["as_columns", "as_frames", "ask_now", "outcomes"]
-
-NAMES = {"t2i_lens": "T2I Lens", "color_lens": "color lens", "i2i_patch": "patched"}
-ALL = {"attention_knockout": "ref->text"}  # what is asked of a part is asked of this whole
 
 
 def family_of(entity: Entity) -> str:
@@ -43,9 +41,11 @@ def family_of(entity: Entity) -> str:
 
 def called(recipe: str, variant: str) -> str:
     """What a picture is called: ``called("t2i_lens", "padding") == "T2I Lens, padding"``."""
-    if recipe not in NAMES:
+    kind = TREATMENTS[recipe]
+    if not issubclass(kind, Moved):
         return f"{variant} cut"
-    return NAMES[recipe] + ("" if variant == "all" else f", {variant}")
+    name = "patched" if kind is Patching else kind.recipe.title
+    return name + ("" if variant == "all" else f", {variant}")
 
 
 def outcomes(verdicts: Verdicts, family: str, recipe: str, variant: str) -> dict[str, bool]:
@@ -82,9 +82,9 @@ def _sets(
     wanted: list[Picture] = []
     for entity in entities:
         if entity.source is not None:
-            wanted.append(Picture("edit", "plain", entity.source))
-        wanted.append(Picture("edit", "plain", entity.task))
-        wanted += [Picture(recipe, v, entity.task, entity.source) for v in variants]
+            wanted.append(Picture(Edit(), entity.source))
+        wanted.append(Picture(Edit(), entity.task))
+        wanted += [Picture.named(recipe, v, entity.task, entity.source) for v in variants]
     made = iter(study.images(wanted)) if wanted else iter(())
     out = []
     for entity in entities:
@@ -121,7 +121,8 @@ def as_frames(
     study: Study, entities: Sequence[Entity], recipe: str, variants: Sequence[str]
 ) -> list[Frame]:
     """The same for `fluxlens.figures.explorer`: a slider through the variants for each entity."""
-    label = f"{NAMES.get(recipe, 'attention knockout')}, {study.name}"
+    kind = TREATMENTS[recipe]
+    label = f"{'patched' if kind is Patching else kind.recipe.title}, {study.name}"
     out = []
     sets = _sets(study, entities, recipe, variants)
     for entity, (beside, made) in zip(entities, sets, strict=True):
@@ -142,13 +143,13 @@ def ask_now(
     out: dict[str, list[bool]] = {variant: [] for variant in variants}
     if not entities:
         return out
-    key = family_of(entities[0]), recipe, ALL.get(recipe, "all")
+    whole = TREATMENTS[recipe]()  # what is asked of a part is asked of the whole
+    key = family_of(entities[0]), recipe, whole.variant
     cell = next(c for c in load_paper().cells if (c.family, c.recipe, c.variant) == key)
     question = load_questions()[cell.judge]
-    pictures = [Picture(recipe, v, e.task, e.source) for e in entities for v in variants]
-    clean = "generation", f"clean{STEPS.get(recipe, '')}"
-    beside = clean if recipe in LENSES else ("edit", "plain")
-    study.images([*pictures, *(Picture(*beside, entity.task) for entity in entities)])
+    pictures = [Picture.named(recipe, v, e.task, e.source) for e in entities for v in variants]
+    beside = whole.beside or whole
+    study.images([*pictures, *(Picture(beside, entity.task) for entity in entities)])
     roles = judged(study.folder, question, study.world, study.assets.data)
     made = iter(pictures)
     for entity in entities:

@@ -21,7 +21,8 @@ import numpy as np
 
 from fluxlens.activations import Spread, Summary, joined, summarize
 from fluxlens.pipelines import Row, rows_of, sample
-from fluxlens.recipes import PREFIX, SUFFIX, region_name
+from fluxlens.recipes import PREFIX, RECIPES, SUFFIX, region_name
+from fluxlens.study.treatments import Patching
 from fluxlens.tasks.task import noise_seed
 
 if TYPE_CHECKING:
@@ -36,7 +37,8 @@ REGIONS = ("text", "text[content]", "text[padding]", "image")
 CUTS = ("ref->text", "ref->text[padding]", "ref->text[content]", "ref->image")
 EDITED = ("color", "style", "people")  # under cuts, drops and lenses
 PATCHED = {"color": "color", "manual": "style", "people_shared": "people"}  # targets: their pairs
-GENERATED = ("generation", "empty prompt", "T2I Lens", "color lens")  # not edits
+LENSES = tuple(recipe.title for recipe in RECIPES.values() if not recipe.reads_ref)
+GENERATED = ("generation", "empty prompt", *LENSES)  # not edits
 FITTED = 2  # clean runs that fit a basis, for each that is held out
 AT_ONCE = 2**30  # bytes of activations of a run; one row of klein may be more
 Quantity = Literal["ratio", "cosine", "same", "distance", "percentile"]
@@ -144,21 +146,21 @@ class _Family:
     def __init__(
         self, study: Study, family: str, fitted: Sequence[Task], held_out: Sequence[Task]
     ) -> None:
-        self.flux, self.family = study.flux, family
-        self.binding = getattr(study.flux.binding, "color" if family == "color" else "style")
+        self.editor, self.family = study.editor, family
+        self.binding = getattr(study.editor.binding, "color" if family == "color" else "style")
         self.fitted, self.rows = _rows(study, fitted), _rows(study, held_out)
         self.sources: list[Row] = []
         if family in PATCHED:
-            pairs = study.entities(PATCHED[family], "i2i_patch")
+            pairs = study.entities(PATCHED[family], Patching.recipe.name)
             sources = [pair.source for pair in pairs if pair.source]
             of = dict(zip((pair.task.task_id for pair in pairs), _seeded(sources), strict=True))
             if all(task.task_id in of for task in held_out):
                 self.sources = _rows(study, [of[task.task_id] for task in held_out])
 
     def tracks(self) -> Iterator[Track]:
-        edits = _clean(self.flux, self.fitted)
+        edits = _clean(self.editor, self.fitted)
         parts: dict[tuple[str, str], list[dict[str, Summary]]] = defaultdict(list)
-        for members in _chunks(self.flux, self.rows):
+        for members in _chunks(self.editor, self.rows):
             for what, beside, summaries in self._measured(members):
                 parts[what, beside].append(summaries)
         found = {
@@ -167,7 +169,7 @@ class _Family:
         }
         clean = {"edits": (edits, found["clean"])}
         if "generation" in found:
-            words = _clean(self.flux, [_without(row) for row in self.fitted])
+            words = _clean(self.editor, [_without(row) for row in self.fitted])
             clean["generations"] = words, found["generation"]
         for against, (fitted, held) in clean.items():
             for region in REGIONS:
@@ -189,51 +191,52 @@ class _Family:
 
     def _measured(self, members: list[int]) -> Measured:
         """What was done, what it stands beside, and its summaries."""
-        flux, rows = self.flux, [self.rows[i] for i in members]
-        edit = _run(flux, rows)
+        editor, rows = self.editor, [self.rows[i] for i in members]
+        edit = _run(editor, rows)
         yield "clean", "clean", _pooled(edit, edit, edit)
         if self.family in EDITED:
             yield from self._cuts(members, edit)
         if self.sources:
             yield from self._patches(members, edit)
-        if self.family in EDITED:
+        if self.family in EDITED and "generate" not in self.editor.family.refusals:
             yield from self._generations(rows, edit)
 
     def _cuts(self, members: list[int], edit: Captured) -> Measured:
-        flux, rows = self.flux, [self.rows[i] for i in members]
+        editor, rows = self.editor, [self.rows[i] for i in members]
         seeds = [replace(row, seed=row.seed + 1) for row in rows]
-        yield "another seed", "clean", _pooled(_run(flux, seeds), edit, edit)
+        yield "another seed", "clean", _pooled(_run(editor, seeds), edit, edit)
         others = [self.rows[(i + 1) % len(self.rows)] for i in members]
-        yield "another task", "clean", _pooled(_run(flux, others), edit, edit)
+        yield "another task", "clean", _pooled(_run(editor, others), edit, edit)
         for cut in CUTS:
-            yield cut, "clean", _pooled(_run(flux, rows, flux.knockout(cut)), edit, edit)
-        at = flux.blocks.index(self.binding) + 1
-        phases = [(PREFIX, flux.blocks[:at]), (SUFFIX, flux.blocks[at:])]
-        drop = [flux.knockout(cut, blocks=blocks) for cut, blocks in phases if blocks]
-        yield "reference drop", "clean", _pooled(_run(flux, rows, *drop), edit, edit)
+            yield cut, "clean", _pooled(_run(editor, rows, editor.knockout(cut)), edit, edit)
+        at = editor.blocks.index(self.binding) + 1
+        phases = [(PREFIX, editor.blocks[:at]), (SUFFIX, editor.blocks[at:])]
+        drop = [editor.knockout(cut, blocks=blocks) for cut, blocks in phases if blocks]
+        yield "reference drop", "clean", _pooled(_run(editor, rows, *drop), edit, edit)
 
     def _patches(self, members: list[int], edit: Captured) -> Measured:
-        flux, rows = self.flux, [self.rows[i] for i in members]
-        with flux.capture(self.binding, tokens="text") as text:
-            sample(flux, [self.sources[i] for i in members], stop_after=self.binding)
+        editor, rows = self.editor, [self.rows[i] for i in members]
+        with editor.capture(self.binding, tokens="text") as text:
+            sample(editor, [self.sources[i] for i in members], stop_after=self.binding)
         for tokens in ("all", "padding", "content"):
-            patch = flux.patch(text, region_name(tokens))
-            yield f"patch {tokens}", "clean", _pooled(_run(flux, rows, patch), edit, edit)
+            patch = editor.patch(text, region_name(tokens))
+            yield f"patch {tokens}", "clean", _pooled(_run(editor, rows, patch), edit, edit)
 
     def _generations(self, rows: list[Row], edit: Captured) -> Measured:
-        flux, clean = self.flux, [_without(row) for row in rows]
-        words = _run(flux, clean)
+        editor, clean = self.editor, [_without(row) for row in rows]
+        words = _run(editor, clean)
         yield "generation", "clean", _pooled(words, edit, edit)
         blank = [replace(row, prompt="") for row in clean]
-        empty = _run(flux, blank)
+        empty = _run(editor, blank)
         yield "empty prompt", "generation", _pooled(empty, words, edit)
         text, where = edit[0].pick(self.binding), dict[str, Any]()
         if self.family == "color":
-            name, steps, where["positions"] = "color lens", 1, "source"
+            recipe, where["positions"] = RECIPES["color_lens"], "source"
         else:
-            name, steps, where["into"] = "T2I Lens", 4, "context"
-        lens = flux.patch(text, "text", source_step=0, **where)
-        yield name, "empty prompt", _pooled(_run(flux, blank, lens, steps=steps), empty, edit)
+            recipe, where["into"] = RECIPES["t2i_lens"], "context"
+        lens = editor.patch(text, "text", source_step=0, **where)
+        run = _run(editor, blank, lens, steps=recipe.steps)
+        yield recipe.title, "empty prompt", _pooled(run, empty, edit)
 
 
 def _seeded(tasks: Sequence[Task]) -> list[Task]:
@@ -247,7 +250,7 @@ def _seeded(tasks: Sequence[Task]) -> list[Task]:
 def _rows(study: Study, tasks: Sequence[Task]) -> list[Row]:
     names = ("instruction", "noise_seed", "height", "width")
     prompts, seeds, heights, widths = ([getattr(t, name) for t in tasks] for name in names)
-    rows, _ = rows_of(study.flux, prompts, study.references(tasks), seeds, heights, widths)
+    rows, _ = rows_of(study.editor, prompts, study.references(tasks), seeds, heights, widths)
     return rows
 
 
@@ -256,24 +259,24 @@ def _without(row: Row) -> Row:
     return replace(row, refs=(), grids=(), seed=row.seed + 1)
 
 
-def _chunks(flux: Editor, rows: Sequence[Row]) -> Iterator[list[int]]:
+def _chunks(editor: Editor, rows: Sequence[Row]) -> Iterator[list[int]]:
     """Which rows are run together: so many that what is captured of a run has room."""
-    config = flux.pipe.transformer.config
+    config = editor.pipe.transformer.config
     height, width = rows[0].size
-    tokens = flux.max_sequence_length + height * width // flux.multiple**2
-    state = config.num_attention_heads * config.attention_head_dim * flux.dtype.itemsize
-    size = max(1, AT_ONCE // (tokens * state * len(flux.blocks) * 4))
+    tokens = editor.max_sequence_length + height * width // editor.multiple**2
+    state = config.num_attention_heads * config.attention_head_dim * editor.dtype.itemsize
+    size = max(1, AT_ONCE // (tokens * state * len(editor.blocks) * 4))
     return (list(range(n, min(n + size, len(rows)))) for n in range(0, len(rows), size))
 
 
-def _run(flux: Editor, rows: Sequence[Row], *contexts: Any, steps: int = 4) -> Captured:
-    """Text and image of a run, at all blocks and steps, behind what the contexts do."""
+def _run(editor: Editor, rows: Sequence[Row], *contexts: Any, steps: int | None = None) -> Captured:
+    """Text and image of a run, at all blocks and steps, under what the contexts do."""
     with ExitStack() as stack:
         for context in contexts:
             stack.enter_context(context)
-        text = stack.enter_context(flux.capture("*", tokens="text"))
-        image = stack.enter_context(flux.capture("*", tokens="image"))
-        sample(flux, rows, steps=steps, stop_after=flux.blocks[-1])
+        text = stack.enter_context(editor.capture("*", tokens="text"))
+        image = stack.enter_context(editor.capture("*", tokens="image"))
+        sample(editor, rows, steps=steps, stop_after=editor.blocks[-1])
     return text, image
 
 
@@ -287,9 +290,9 @@ def _pooled(found: Captured, beside: Captured, placed: Captured) -> dict[str, Su
     return out
 
 
-def _clean(flux: Editor, rows: Sequence[Row]) -> dict[str, Summary]:
+def _clean(editor: Editor, rows: Sequence[Row]) -> dict[str, Summary]:
     parts = []
-    for members in _chunks(flux, rows):
-        acts = _run(flux, [rows[i] for i in members])
+    for members in _chunks(editor, rows):
+        acts = _run(editor, [rows[i] for i in members])
         parts.append({r: summarize(acts[r == "image"], r) for r in REGIONS})
     return {region: joined([part[region] for part in parts]) for region in REGIONS}

@@ -53,12 +53,12 @@ class Worker:
 
         if self.threads is not None:
             torch.set_num_threads(self.threads)
-        flux = fl.load(self.model, **self.loading)
-        self.store = Store(model_folder(self.results, flux.name))
+        editor = fl.load(self.model, **self.loading)
+        self.store = Store(model_folder(self.results, editor.name))
         references = References(self.settings.assets)
-        self.maker = Maker(flux, self.store, references, self.settings.remake)
-        self.encodings = flux.encodings = Encodings(flux.pipe)  # as long as the process
-        return flux.record(), facts_of(flux)
+        self.maker = Maker(editor, self.store, references, self.settings.remake)
+        self.encodings = editor.encodings = Encodings(editor.pipe)  # as long as the process
+        return editor.record(), facts_of(editor)
 
     def make(self, batch: Batch, later: frozenset[str]) -> list[Made]:
         """Make a batch; `later` are the prompts of those that nobody has begun."""
@@ -70,7 +70,7 @@ class Worker:
 
     def find_tokens(self) -> int:
         """What fits into this worker's memory; all are taken to have as much."""
-        return found_tokens(self.maker.flux)
+        return found_tokens(self.maker.editor)
 
     def close(self) -> None:
         """Leave nothing behind but pictures."""
@@ -121,7 +121,7 @@ def run_with_workers(
 
         def find() -> int:
             try:
-                return ray.get(team.idle[0].find_tokens.remote())
+                return int(ray.get(team.idle[0].find_tokens.remote()))
             except ray.exceptions.RayTaskError as error:
                 raise error.cause from None
 
@@ -171,7 +171,7 @@ class _Team:
 
 @contextmanager
 def _cluster(ray: Any) -> Iterator[None]:
-    """A cluster to work in; ours alone is shut down behind us."""
+    """A cluster to work in; ours alone is shut down after us."""
     if ray.is_initialized():
         yield
         return
