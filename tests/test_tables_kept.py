@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 
 from fluxlens.cli import main
+from fluxlens.judge import read_verdicts
 
 HERE = Path(__file__).parent
 KEPT = json.loads((HERE / "tables_kept.json").read_text())
@@ -25,7 +26,9 @@ WAYS = {
     "cluster": ["--by", "cluster"],
     "dataset": ["--by", "dataset"],
 }
-NAMES = ("table", "row", "column", "printed", "paper_printed", "released", "name", "first", "second")
+NAMES = (
+    "table", "row", "column", "printed", "paper_printed", "released", "name", "first", "second",
+)  # fmt: skip
 LONG = ("cluster", "dataset")  # of these the file keeps a digest alone
 
 
@@ -74,8 +77,6 @@ def test_agreement(model: str, capsys: pytest.CaptureFixture[str]) -> None:
 
 
 def test_every_verdict_is_read(data: Path) -> None:
-    from fluxlens.tables import read_verdicts
-
     folders = {
         f"{model}/{judge}": RESULTS / model / "verdicts" / judge
         for model in ("mini", "mini-direct")

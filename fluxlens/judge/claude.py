@@ -16,8 +16,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from fluxlens.judge.base import BatchPending, JudgeFailure, Request, Verdict
-from fluxlens.judge.messages import ClaudeMessages, SubmissionLost, once
-from fluxlens.judge.sdk import anthropic
+from fluxlens.judge.claude_client import ClaudeMessages, SubmissionLost, anthropic, once
 
 __all__ = ["ClaudeJudge"]
 

@@ -6,8 +6,8 @@
 >>> tally.written + tally.failed + tally.skipped
 5
 
-Budget, retries and the care for keys are those of :mod:`fluxlens.judge.messages`. Files are written
-whole after every answer, so a run may be killed at any moment and run again.
+Budget, retries and the care for keys are those of :mod:`fluxlens.judge.claude_client`. Files are
+written whole after every answer, so a run may be killed at any moment and run again.
 """
 
 from __future__ import annotations
@@ -23,9 +23,7 @@ from typing import Any
 from tqdm import tqdm
 
 from fluxlens.judge.base import JudgeFailure, JudgeStopped, Picture, Verdict
-from fluxlens.judge.messages import FRAME_TOKENS, ClaudeMessages
-from fluxlens.judge.pictures import encode
-from fluxlens.judge.prices import image_tokens
+from fluxlens.judge.claude_client import FRAME_TOKENS, ClaudeMessages, image_block
 from fluxlens.tasks.instructions import AnswerError
 from fluxlens.tasks.wanted import Wanted, wording
 from fluxlens.tasks.written import Written, WrittenFile, read_written
@@ -50,12 +48,11 @@ class ClaudeWriter(ClaudeMessages):
         tokens = FRAME_TOKENS + len(prompt.encode()) + len(system.encode())
         if picture is not None:
             try:
-                image = encode(picture)
+                block, most = image_block(picture)
             except ValueError as error:
                 return self.failure(str(error))
-            tokens += image_tokens(image.width, image.height)
-            source = {"type": "base64", "media_type": image.media_type, "data": image.data}
-            content.append({"type": "image", "source": source})
+            tokens += most
+            content.append(block)
         content.append({"type": "text", "text": prompt})
         params: dict[str, Any] = {
             "model": self.model,
@@ -67,7 +64,7 @@ class ClaudeWriter(ClaudeMessages):
         return self.send(params, self.price.worst(tokens, self.max_tokens))
 
     def parse(self, text: str) -> tuple[bool, str]:
-        """Whatever it says."""
+        """Take the text as it is."""
         return True, text
 
 
