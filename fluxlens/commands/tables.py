@@ -49,7 +49,7 @@ def _parted(folder: Path, verdicts: Verdicts) -> Iterator[str]:
     from fluxlens.tasks import Assets, PaperDataError
 
     model = folder.resolve().parents[1]
-    if folder.resolve().parent.name != "verdicts" or not (model / "edit").is_dir():
+    if folder.resolve().parent.name != "verdicts" or not (model / "reference").is_dir():
         return
     world, data = world_of(model.name), Assets.from_environment().data
     for name, found in verdicts.items():
