@@ -118,8 +118,9 @@ def test_an_encoding_without_a_minus_sign_prints_the_table(tmp_path):
     out = tmp_path / "table.txt"
     release = Path(fluxlens.__path__[0]).parent / "results" / "mini" / "verdicts" / "oracle"
     with out.open("wb") as file:
+        command = [sys.executable, "-m", "fluxlens.cli", "tables", "--table", "1", "--verdicts"]
         subprocess.run(
-            [sys.executable, "-m", "fluxlens.cli", "tables", "--table", "1", "--verdicts", str(release)],
+            [*command, str(release)],
             env={**os.environ, "PYTHONIOENCODING": "latin-1"}, stdout=file, check=True,
         )  # fmt: skip
     assert "−" in out.read_text(encoding="utf-8")

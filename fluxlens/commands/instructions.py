@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from fluxlens.commands.claude import PAPERS_JUDGE, add_claude, asking, stoppable
 
 if TYPE_CHECKING:
-    from fluxlens.judge import ClaudeWriter
+    from fluxlens.tasks.claude_writer import ClaudeWriter
 
 __all__ = ["register"]
 
@@ -76,12 +76,12 @@ def _claude(args: argparse.Namespace) -> None:
     items = wanted(args.family, Assets.from_environment(args.paper_data), args.limit)
 
     def make() -> ClaudeWriter:
-        from fluxlens.judge import ClaudeWriter
+        from fluxlens.tasks.claude_writer import ClaudeWriter
 
         return ClaudeWriter(args.claude_model, budget=Budget(args.budget))
 
     with asking(make) as writer, stoppable():
-        from fluxlens.judge import write_all
+        from fluxlens.tasks.claude_writer import write_all
 
         tally = write_all(
             items, writer, args.to, attempts=args.attempts, concurrency=args.concurrency,

@@ -4,8 +4,8 @@
 >>> len(load_questions())
 28
 
-Nothing here knows mini's world, tasks or tables. Claude's SDK is needed by `ClaudeJudge` and
-`ClaudeWriter` alone, which are imported when they are first asked for.
+Nothing here knows mini's world, tasks or tables. Claude's SDK is needed by `ClaudeJudge` and its
+parts alone, which are imported when they are first asked for.
 """
 
 from importlib import import_module
@@ -52,22 +52,22 @@ from fluxlens.judge.verdicts import (
 
 if TYPE_CHECKING:
     from fluxlens.judge.claude import ClaudeJudge
-    from fluxlens.judge.writer import ClaudeWriter, write_all
+    from fluxlens.judge.claude_client import FRAME_TOKENS, ClaudeMessages, image_block
 
 __all__ = [
-    "NULL", "BatchJudge", "BatchPending", "Budget", "BudgetSpent", "ClaudeJudge", "ClaudeWriter",
-    "Counts", "HumanJudge", "Images", "Items", "Judge", "JudgeFailure", "JudgeStopped",
+    "FRAME_TOKENS", "NULL", "BatchJudge", "BatchPending", "Budget", "BudgetSpent", "ClaudeJudge",
+    "ClaudeMessages", "Counts", "HumanJudge", "Images", "Items", "Judge", "JudgeFailure",
+    "JudgeStopped",
     "LocalJudge", "Picture", "Price", "Prices", "Question", "QuestionError", "QuestionSet",
     "Request", "Role", "Tally", "Verdict", "VerdictError", "VerdictFile", "Verdicts", "belongs",
-    "changed", "fingerprint", "load_kept", "load_prices", "load_questions", "opened",
+    "changed", "fingerprint", "image_block", "load_kept", "load_prices", "load_questions", "opened",
     "read_questions", "read_verdict_file", "read_verdicts", "run_judge", "spent", "verdict_path",
-    "write_all",
 ]  # fmt: skip
 
-_CLAUDE = {"ClaudeJudge": "claude", "ClaudeWriter": "writer", "write_all": "writer"}
+_CLAUDE = ("ClaudeJudge", "ClaudeMessages", "FRAME_TOKENS", "image_block")
 
 
 def __getattr__(name: str) -> Any:
     if name in _CLAUDE:
-        return getattr(import_module(f"{__name__}.{_CLAUDE[name]}"), name)
+        return getattr(import_module(f"{__name__}.claude"), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

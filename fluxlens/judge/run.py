@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -195,7 +195,7 @@ class _Counter:
             self.unanswered = self.unanswered + 1 if silent else 0
             if self.unanswered >= MOST_UNANSWERED:
                 raise JudgeStopped(
-                    f"{self.unanswered} questions in a row had no answer, the last: {verdict.error}"
+                    f"{MOST_UNANSWERED} questions in a row had no answer, the last: {verdict.error}"
                 )
 
     def __call__(self, verdict: Verdict) -> None:
@@ -217,37 +217,24 @@ def _ask_all(
     over = threading.Event()
 
     def ask_group(group: Group) -> None:
-        for request in _requests(group, files, count, judge):
-            if over.is_set():
-                return
-            file = files[request.question.set, request.question.name]
-            try:
-                count.answered(file, request, _ask(judge, request))
-            except JudgeStopped:
-                over.set()
-                raise
-
-    if concurrency == 1:
-        for group in groups:
-            ask_group(group)
-        return
-    todo = iter(groups)
-    with ThreadPoolExecutor(concurrency, thread_name_prefix="judge") as pool:
-        running: set[Future[None]] = set()
+        if over.is_set():
+            return
         try:
-            while True:
-                for group in todo:
-                    running.add(pool.submit(ask_group, group))
-                    if len(running) >= 2 * concurrency:
-                        break
-                if not running:
+            for request in _requests(group, files, count, judge):
+                file = files[request.question.set, request.question.name]
+                count.answered(file, request, _ask(judge, request))
+                if over.is_set():
                     return
-                done, running = wait(running, return_when=FIRST_COMPLETED)
-                for future in done:
-                    future.result()
         except BaseException:
             over.set()
-            pool.shutdown(wait=True, cancel_futures=True)
+            raise
+
+    with ThreadPoolExecutor(concurrency, thread_name_prefix="judge") as pool:
+        try:
+            for future in [pool.submit(ask_group, group) for group in groups]:
+                future.result()
+        except BaseException:
+            over.set()  # what is under way is waited for: it is paid
             raise
 
 

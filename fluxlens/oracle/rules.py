@@ -49,27 +49,18 @@ def _color(look: Look, rgb: Rgb, t: Thresholds) -> str:
     return f"no object, {look.area(rgb):.0%} of it in Image 1's color"
 
 
-def _lens_color(looks: Looks, t: Thresholds) -> Answer:
-    rgb, before, after = looks["reference"].mean, looks["t2i"], looks["lens"]
-    reason = f"Image 2: {_color(before, rgb, t)}; Image 3: {_color(after, rgb, t)}"
-    return Answer(after.shows(rgb, t) and not before.shows(rgb, t), reason)
+def _shown(after: Role, test: Callable[[bool, bool], bool], before: Role | None = None) -> Rule:
+    """A rule on whether a picture shows the reference's color: (before, after) → yes or no."""
 
+    def rule(looks: Looks, t: Thresholds) -> Answer:
+        rgb, roles = looks["reference"].mean, [role for role in (before, after) if role]
+        said = (
+            f"Image {n}: {_color(looks[r], rgb, t)}" for n, r in enumerate(roles, 4 - len(roles))
+        )
+        shows = [looks[role].shows(rgb, t) for role in roles]
+        return Answer(test(shows[0], shows[-1]), "; ".join(said))
 
-def _lost_color(looks: Looks, t: Thresholds) -> Answer:
-    rgb, before, after = looks["reference"].mean, looks["baseline"], looks["knockout"]
-    reason = f"Image 2: {_color(before, rgb, t)}; Image 3: {_color(after, rgb, t)}"
-    return Answer(before.shows(rgb, t) and not after.shows(rgb, t), reason)
-
-
-def _kept_color(looks: Looks, t: Thresholds) -> Answer:
-    rgb, after = looks["reference"].mean, looks["knockout"]
-    return Answer(after.shows(rgb, t), f"Image 3: {_color(after, rgb, t)}")
-
-
-def _like_color(looks: Looks, t: Thresholds) -> Answer:
-    rgb, before, after = looks["reference"].mean, looks["baseline"], looks["knockout"]
-    reason = f"Image 2: {_color(before, rgb, t)}; Image 3: {_color(after, rgb, t)}"
-    return Answer(after.shows(rgb, t) == before.shows(rgb, t), reason)
+    return rule
 
 
 def _nearer_color(looks: Looks, t: Thresholds) -> tuple[float, float, float, str]:
@@ -116,27 +107,23 @@ def _style(looks: Looks, before: Role, after: Role, t: Thresholds) -> tuple[floa
     return one, two, "; ".join(said)
 
 
-def _more_drawn(before: Role, after: Role) -> Rule:
+def _styles(before: Role, after: Role, test: Callable[[float, float, Thresholds], bool]) -> Rule:
+    """A rule on how far two pictures are drawn: (before, after) → yes or no."""
+
     def rule(looks: Looks, t: Thresholds) -> Answer:
         one, two, reason = _style(looks, before, after, t)
-        return Answer(two - one >= t.more_drawn, reason)
+        return Answer(test(one, two, t), reason)
 
     return rule
 
 
-def _lost_style(looks: Looks, t: Thresholds) -> Answer:
-    one, two, reason = _style(looks, "baseline", "knockout", t)
-    return Answer(two < t.drawn and one - two >= t.more_drawn, reason)
+def _more_drawn(before: Role, after: Role) -> Rule:
+    return _styles(before, after, lambda one, two, t: two - one >= t.more_drawn)
 
 
 def _kept_style(looks: Looks, t: Thresholds) -> Answer:
     drawn = _drawn(looks["knockout"], "Image 3", t)
     return Answer(drawn >= t.drawn, f"Image 3: {100 * drawn:.0f} % drawn")
-
-
-def _like_style(looks: Looks, t: Thresholds) -> Answer:
-    one, two, reason = _style(looks, "baseline", "knockout", t)
-    return Answer(abs(two - one) < t.more_drawn, reason)
 
 
 # ---- people --------------------------------------------------------------------------------------
@@ -245,18 +232,24 @@ def _kept_subject(looks: Looks, t: Thresholds) -> Answer:
 
 # By family, recipe, set of questions, and whether a "pass" makes the table's outcome.
 _RULES: dict[tuple[str, str, str, str], Rule] = {
-    ("color", "lens", "paper", "pass"): _lens_color,
-    ("color", "lens", "blind", "pass"): _lens_color,
-    ("color", "knockout", "paper", "pass"): _lost_color,
-    ("color", "knockout", "paper", "fail"): _kept_color,
-    ("color", "knockout", "blind", "fail"): _like_color,
+    ("color", "lens", "paper", "pass"): _shown("lens", lambda a, b: b and not a, "t2i"),
+    ("color", "lens", "blind", "pass"): _shown("lens", lambda a, b: b and not a, "t2i"),
+    ("color", "knockout", "paper", "pass"): _shown(
+        "knockout", lambda a, b: a and not b, "baseline"
+    ),
+    ("color", "knockout", "paper", "fail"): _shown("knockout", lambda _, b: b),
+    ("color", "knockout", "blind", "fail"): _shown("knockout", lambda a, b: a == b, "baseline"),
     ("color", "patch", "paper", "pass"): _took_color,
     ("color", "patch", "blind", "pass"): _closer_color,
     ("style", "lens", "paper", "pass"): _more_drawn("t2i", "lens"),
     ("style", "lens", "blind", "pass"): _more_drawn("t2i", "lens"),
-    ("style", "knockout", "paper", "pass"): _lost_style,
+    ("style", "knockout", "paper", "pass"): _styles(
+        "baseline", "knockout", lambda a, b, t: b < t.drawn and a - b >= t.more_drawn
+    ),
     ("style", "knockout", "paper", "fail"): _kept_style,
-    ("style", "knockout", "blind", "fail"): _like_style,
+    ("style", "knockout", "blind", "fail"): _styles(
+        "baseline", "knockout", lambda a, b, t: abs(b - a) < t.more_drawn
+    ),
     ("style", "patch", "paper", "pass"): _more_drawn("target_baseline", "patched"),
     ("style", "patch", "blind", "pass"): _more_drawn("target_baseline", "patched"),
     ("human", "lens", "paper", "fail"): _same_person("lens", yes=False),

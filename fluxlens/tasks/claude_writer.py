@@ -22,8 +22,15 @@ from typing import Any
 
 from tqdm import tqdm
 
-from fluxlens.judge.base import JudgeFailure, JudgeStopped, Picture, Verdict
-from fluxlens.judge.claude_client import FRAME_TOKENS, ClaudeMessages, image_block
+from fluxlens.judge import (
+    FRAME_TOKENS,
+    ClaudeMessages,
+    JudgeFailure,
+    JudgeStopped,
+    Picture,
+    Verdict,
+    image_block,
+)  # fmt: skip
 from fluxlens.tasks.instructions import AnswerError
 from fluxlens.tasks.wanted import Wanted, wording
 from fluxlens.tasks.written import Written, WrittenFile, read_written
