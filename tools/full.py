@@ -23,6 +23,7 @@ from pathlib import Path
 from typing import Any
 
 from fluxlens._folder import SHIPPED_NAMES, digest
+from fluxlens.files import file_name
 from fluxlens.mini.export import WEIGHTS
 from fluxlens.study.cells import EXTRAS
 from fluxlens.study.paths import model_folder
@@ -50,7 +51,7 @@ def judge_name(args: argparse.Namespace) -> str:
     """The folder of verdicts that a judge writes, which is what pages call it."""
     kind, _, model = args.judge.partition(":")
     name = {"claude": args.claude_model, "local": Path(model).name}.get(kind, kind)
-    return "".join(c if c.isalnum() or c in "-._" else "-" for c in name)
+    return file_name(name)
 
 
 def commands(part: str, args: argparse.Namespace) -> Iterator[list[str]]:
