@@ -13,7 +13,7 @@ from PIL import Image
 
 from fluxlens import figures
 from fluxlens.core import Layout, TextTokens, attention_mask
-from fluxlens.statistics import wilson
+from fluxlens.results import wilson
 
 EVIL = '<script>alert("x")</script> & "more"'
 # 3 + 2 template tokens around 4 of content, 11 pads; a picture of 2×3 tokens, a reference of 3×3

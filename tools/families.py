@@ -2,8 +2,8 @@
 
     python -m tools.families
 
-Nothing is typed twice: tiny random pipelines of every family (tests/families.py) are loaded like any
-other and asked where tokens are, how many forwards a step has and what they refuse; ids and
+Nothing is typed twice: tiny random pipelines of every family (tests/families.py) are loaded like
+any other and asked where tokens are, how many forwards a step has and what they refuse; ids and
 licences are those that `fluxlens.load` knows.
 """
 
@@ -22,7 +22,7 @@ from PIL import Image
 
 import fluxlens as fl
 from fluxlens.models import KNOWN, Known
-from fluxlens.pipelines import FAMILIES
+from fluxlens.pipelines import FAMILIES, family_of
 
 ROOT = Path(__file__).resolve().parent.parent
 PAGE = ROOT / "book" / "families.md"
@@ -212,7 +212,7 @@ def page() -> str:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         facts = ask()
-    assert {f.family.__class__ for f in facts} == set(FAMILIES)
+    assert {f.family.__class__ for f in facts} == set(map(family_of, FAMILIES))
     assert sum(len(f.known()) for f in facts) == len(KNOWN)
     text = PAGE.read_text(encoding="utf-8")
     for name, made in (("models", models), ("families", kinds), ("runs", runs)):
@@ -220,7 +220,8 @@ def page() -> str:
         start, end = f"{mark}\n", f"% end of {name}\n"
         pattern = re.compile(f"{re.escape(start)}.*?{re.escape(end)}", re.DOTALL)
         assert pattern.search(text), f"{PAGE} has no place for {name}"
-        text = pattern.sub(lambda _, new=f"{start}\n{made(facts)}\n\n{end}": new, text)
+        new = f"{start}\n{made(facts)}\n\n{end}".replace("\\", r"\\")
+        text = pattern.sub(new, text)
     return text
 
 
