@@ -13,9 +13,8 @@ from typing import Any
 
 import torch
 from diffusers.models.transformers import transformer_flux2 as stock
-from fluxlens._attention import Routes, installed
 
-from fluxlens.core import Layout, TextTokens, parse_edges
+from fluxlens.core import Bias, Layout, TextTokens, parse_edges, seam
 
 from .measure import Case
 from .recipes import CUTS
@@ -30,11 +29,14 @@ def layout_of(tokens: int, text: int = 512, content: int = 12) -> Layout:
         raise ValueError(f"{tokens} tokens leave no room for a picture behind {text} of text")
     words = tuple(range(3, 3 + content))
     template = (0, 1, 2, *range(3 + content, 12 + content))
-    return Layout(1, text, (side, side), ((side, side),), (TextTokens("", text, words, template),))
+    tokens_of = TextTokens("", text, {"content": words, "template": template})
+    return Layout(1, text, (side, side), ((side, side),), (tokens_of,))
 
 
-def block_of(kind: str, dtype: torch.dtype, lengths: Sequence[int]) -> Callable[..., Any]:
-    """A block and random inputs of each length, as a function of the length and of the mask."""
+def block_of(
+    kind: str, dtype: torch.dtype, lengths: Sequence[int]
+) -> tuple[torch.nn.Module, Callable[..., Any]]:
+    """A block, and its forward on random inputs as a function of their length and of the mask."""
     torch.manual_seed(0)
     single = kind == "single"
     made = stock.Flux2SingleTransformerBlock if single else stock.Flux2TransformerBlock
@@ -56,40 +58,55 @@ def block_of(kind: str, dtype: torch.dtype, lengths: Sequence[int]) -> Callable[
             return block(joint, None, moment, **more)
         return block(joint[:, text:], joint[:, :text], moment, moment, **more)
 
-    return run
+    return block, run
 
 
 def cases(kind: str, tokens: int, dtype: torch.dtype, few: bool = False) -> list[Case]:
-    """The block plain, under each cut with and without a mask, and without the reference.
+    """The block plain, under each cut and a gain with and without a mask, read, and without the
+    reference.
 
-    With `few` what the goals name: the two whole cuts, and the mask of one of them.
+    With `few` what the goals name: the two whole cuts, a gain, a reading, and the mask of one cut.
     """
     layout = layout_of(tokens)
     text, length, without = layout.text, layout.length, layout.without_refs().length
-    block = block_of(kind, dtype, [length, without])
+    made, block = block_of(kind, dtype, [length, without])
 
-    def free(routes: Routes) -> None:
-        with installed():
-            block(length, text, routes)
+    def free(plan: seam.Plan, *observers: Callable[..., Any]) -> None:
+        undo = seam.install(made, plan)
+        seam.announced.now = seam.Announcement(plan, observers)
+        try:
+            block(length, text)
+        finally:
+            seam.announced.now = None
+            undo()
 
-    def dense(routes: Routes) -> None:
-        block(length, text, _additive(routes, dtype))
+    def dense(plan: seam.Plan) -> None:
+        mask = plan.mask(HEADS)
+        if mask.dtype == torch.bool:  # as the paper's authors hand it over
+            mask = torch.zeros(mask.shape).masked_fill_(~mask, float("-inf"))
+        block(length, text, mask.to(dtype))
 
+    def read(plan: seam.Plan, query: Any, key: Any, out: Any, **call: Any) -> None:
+        for _, weights in plan.weights(query, key, pads, 0, **call):
+            weights[..., start:stop].sum(2)
+
+    pads, (start, stop) = torch.tensor(layout.positions("text[pad]")), layout.span("ref")
     out = [
         Case("block", lambda: block(length, text)),
         Case("block without reference", lambda: block(without, text), "block"),
+        Case("reading ref->text[pad]", lambda: free(seam.Plan(layout, ()), read), "block", 1.05),
     ]
-    for cut in CUTS[:2] if few else CUTS:
-        routes = Routes(layout, [parse_edges(cut)])
+    cuts = CUTS[:2] if few else CUTS
+    for name, edge, amount, goal in (
+        *((cut, cut, float("-inf"), 1.0) for cut in cuts),
+        ("gain of ref->text[pad]", "ref->text[pad]", 2.0, 1.03),
+    ):
+        plan = seam.Plan(layout, [Bias(*parse_edges(edge), amount)])
         out += [
-            Case(cut, partial(free, routes), "block", 1.0),
+            Case(name, partial(free, plan), "block", goal),
             # made at each call, as at each task: kept, four of them would fill the memory
-            Case(f"{cut}, attention_kwargs", partial(dense, routes), "block"),
+            Case(f"{name}, attention_kwargs", partial(dense, plan), "block"),
         ]
-    skipped = ("block without reference", "ref->text, attention_kwargs") if few else ()
-    return [case for case in out if case.name not in skipped]
-
-
-def _additive(routes: Routes, dtype: torch.dtype) -> torch.Tensor:
-    allowed = routes.dense()
-    return torch.zeros(allowed.shape, dtype=dtype).masked_fill_(~allowed, float("-inf"))
+    skipped = {"block without reference", "ref->text, attention_kwargs"}
+    skipped.add("gain of ref->text[pad], attention_kwargs")
+    return [case for case in out if not few or case.name not in skipped]

@@ -9,10 +9,10 @@ from typing import Any
 
 import numpy as np
 import torch
-from fluxlens._encode import used_layers
 from PIL import Image
 
 import fluxlens as fl
+from fluxlens.pipelines import adapt
 
 from .measure import Case
 
@@ -42,17 +42,13 @@ def random_mini() -> fl.Editor:
         is_distilled=True,
     )
     pipe.set_progress_bar_config(disable=True)
-    return fl.Editor(
-        pipe,
-        name="mini's shape, random weights",
-        max_sequence_length=text["max_sequence_length"],
-        text_layers=text["out_layers"],
-        default_size=96,
-    )
+    settings = {"max_sequence_length": text["max_sequence_length"], "default_size": 96}
+    family = adapt(pipe, text_layers=tuple(text["out_layers"]), **settings)
+    return fl.Editor(pipe, family, name="mini's shape, random weights")
 
 
 def cases(flux: fl.Editor, side: int) -> list[Case]:
-    """Single edits of one `side` by `side` picture, the sweep and the text path."""
+    """Single edits of one `side` by `side` picture, and the sweep."""
     ref, other = (picture(side, seed) for seed in (1, 2))
     edit = flux.edit
 
@@ -81,6 +77,14 @@ def cases(flux: fl.Editor, side: int) -> list[Case]:
     ]
     for cut in CUTS:
         out += knockouts(flux, ref, cut, plain)
+    for edge in ("ref->text", "ref->text[pad]"):
+        for name, under in (
+            (f"gain of {edge}", partial(flux.gain, edge, 2.0)),
+            (f"gain of {edge}, by mask", partial(flux.gain, edge, 2.0, attention="mask")),
+            (f"reading {edge}", partial(flux.attention, edge)),
+        ):
+            goal = None if "mask" in name else 1.06
+            out.append(Case(name, partial(_under, under, plain), "edit", goal))
     for block in (style, color):
         name = f"reference dropped after {block}"
         drop = partial(fl.drop_reference, flux, PROMPT, ref, after=block)
@@ -118,8 +122,6 @@ def cases(flux: fl.Editor, side: int) -> list[Case]:
             lambda: fl.layer_sweep(flux, fl.drop_reference, PROMPT, ref),
             "reference dropped after every block, by mask",
         ),
-        Case("text, all layers", lambda: encode(flux, whole=True)),
-        Case("text, layers that are read", lambda: encode(flux), "text, all layers", 1.0),
     ]
     return out
 
@@ -135,7 +137,7 @@ def knockouts(flux: fl.Editor, ref: Image.Image, cut: str, plain: Callable[[], A
     dense = torch.zeros(mask.shape, dtype=flux.dtype, device=flux.device)
     dense.masked_fill_(~mask, float("-inf"))  # as the paper's authors hand it over
     return [
-        Case(cut, lambda: run("auto"), "edit", 1.05),
+        Case(cut, lambda: run("auto"), "edit", 1.06),
         Case(f"{cut}, by mask", lambda: run("mask"), "edit"),
         Case(f"{cut}, attention_kwargs", lambda: stock(flux, ref, dense), "stock edit"),
     ]
@@ -154,17 +156,14 @@ def stock(flux: fl.Editor, ref: Image.Image, mask: torch.Tensor | None = None) -
     ).images[0]
 
 
+def _under(context: Callable[[], Any], run: Callable[[], Any]) -> None:
+    with context():
+        run()
+
+
 def one_by_one(flux: fl.Editor, ref: Image.Image) -> None:
     for block in flux.blocks:
         fl.t2i_lens(flux, PROMPT, ref, block=block)
-
-
-@torch.no_grad()
-def encode(flux: fl.Editor, whole: bool = False) -> Any:
-    device = flux.device
-    if whole:
-        return flux.pipe.encode_prompt(PROMPT, device=device, **flux.pipe_kwargs)
-    return used_layers(flux, PROMPT, device)
 
 
 def picture(side: int, seed: int) -> Image.Image:

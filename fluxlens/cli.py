@@ -9,6 +9,7 @@ Exit codes: 0 done, 1 something is wrong with the model or the data, 2 a wrong w
 from __future__ import annotations
 
 import argparse
+import io
 import json
 import os
 import sys
@@ -16,7 +17,7 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 
-from fluxlens.commands import disagreements, estimate, instructions, judge, study
+from fluxlens.commands import disagreements, estimate, instructions, judge, study, tables
 
 __all__ = ["main"]
 
@@ -93,24 +94,6 @@ def _tasks(args: argparse.Namespace) -> None:
     print(f"  {'in all':<15} {len(tasks):5}")
 
 
-def _tables(args: argparse.Namespace) -> None:
-    from fluxlens import _report
-    from fluxlens.tables import read_verdicts
-
-    verdicts = read_verdicts(args.verdicts, args.questions)
-    if not verdicts:
-        print(f"fluxlens: no verdicts in {args.verdicts}; every cell is missing", file=sys.stderr)
-    if args.against is not None:
-        text = _report.report_agreement(verdicts, read_verdicts(args.against), args.format)
-    elif args.paired:
-        text = _report.report_comparisons(verdicts, args.format)
-    elif args.by is not None:
-        text = _report.report_parts(verdicts, args.table, args.by, args.format)
-    else:
-        text = _report.report(verdicts, args.table, args.format)
-    print(text)
-
-
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="fluxlens",
@@ -170,49 +153,6 @@ def _parser() -> argparse.ArgumentParser:
     binding.add_argument("--n", type=int, default=40, help="tasks per family (default: 40)")
     binding.set_defaults(run=_binding)
 
-    tables = commands.add_parser(
-        "tables",
-        help="verdicts as the paper's tables, beside the paper's numbers",
-        description="Tables 1, 2, 3 and D1 from a folder of verdict files. Rates, bounds and "
-        "differences are in percent, in JSON too; what was not judged is missing (null).",
-    )
-    tables.add_argument(
-        "--verdicts",
-        type=Path,
-        required=True,
-        metavar="DIR",
-        help="folder with a CSV file, or a folder of them, for each question",
-    )
-    tables.add_argument(
-        "--questions",
-        choices=("paper", "blind"),
-        help="which questions were asked (default: blind in a folder named …-blind, else paper)",
-    )
-    tables.add_argument("--format", choices=("text", "markdown", "latex", "json"), default="text")
-    tables.add_argument(
-        "--table",
-        nargs="+",
-        choices=("1", "2", "3", "D1", "unpublished"),
-        default=("1", "2", "3", "D1"),
-        help="which tables (default: the paper's four); unpublished: judged, but not in the paper",
-    )
-    beside = tables.add_mutually_exclusive_group()
-    beside.add_argument(
-        "--by", choices=("cluster", "dataset"), help="take the tables apart instead"
-    )
-    beside.add_argument(
-        "--paired",
-        action="store_true",
-        help="compare variants on the same tasks instead: padding against all, text against image",
-    )
-    beside.add_argument(
-        "--against",
-        type=Path,
-        metavar="DIR",
-        help="how far another judge's verdicts agree with these, instead",
-    )
-    tables.set_defaults(run=_tables)
-
     tasks = commands.add_parser("tasks", help="list the editing tasks of the study")
     tasks.add_argument(
         "--world",
@@ -241,15 +181,30 @@ def _parser() -> argparse.ArgumentParser:
         help="how many there are, or one JSON object a line (default: text)",
     )
     tasks.set_defaults(run=_tasks)
-    for group in (study, estimate, instructions, judge, disagreements):
+    for group in (study, estimate, instructions, judge, tables, disagreements):
         group.register(commands)
     return parser
+
+
+def _open_streams() -> None:
+    """Give a closed stream a place to write to, and a poor encoding the letters that we print."""
+    for name in ("stdout", "stderr"):
+        stream = getattr(sys, name)
+        if stream is None:
+            setattr(sys, name, os.fdopen(os.open(os.devnull, os.O_WRONLY), "w", encoding="utf-8"))
+            continue
+        try:
+            "−κ".encode(stream.encoding or "utf-8")
+        except UnicodeEncodeError:
+            if isinstance(stream, io.TextIOWrapper):
+                stream.reconfigure(encoding="utf-8")
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; returns the exit code."""
     from fluxlens.errors import ModelError
 
+    _open_streams()
     args = _parser().parse_args(argv)
     if getattr(args, "work", 0) is None:
         from fluxlens.mini.train import WORK

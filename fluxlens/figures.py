@@ -20,7 +20,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 from PIL import Image
-from statsmodels.stats.proportion import proportion_confint
+
+from fluxlens.results import wilson
 
 from ._diagrams import mask_picture, sequence_picture, tokens
 from ._page import CUT, LARGEST, PALETTE, Html, framed, img
@@ -117,7 +118,7 @@ def strip(
 
 def rate(share: float, n: int) -> str:
     """A rate with its 95 % Wilson interval: ``rate(0.5, 8)`` is ``"50 % [22, 78], n = 8"``."""
-    low, high = proportion_confint(share * n, n, method="wilson")
+    low, high = wilson(share * n, n)
     return f"{100 * share:.0f} % [{100 * low:.0f}, {100 * high:.0f}], n = {n}"
 
 
@@ -160,8 +161,8 @@ def bars(
         offset = 0.26 * (n - (len(rates) - 1) / 2)
         at = np.array([names.index(name) for name in some]) + offset
         share, count = (np.array(v, float) for v in zip(*some.values(), strict=True))
-        low, high = proportion_confint(share * count, count, method="wilson")
-        spread = 100 * np.clip([share - low, high - share], 0, None)
+        low, high = wilson(share * count, count)
+        spread = 100 * np.array([share - low, high - share])
         color = PALETTE[n % len(PALETTE)]
         axes.errorbar(100 * share, at, xerr=spread, fmt="o", color=color, label=group, capsize=2)
     for name, goal in (goals or {}).items():
@@ -198,8 +199,8 @@ def sweep(
             raise ValueError(f"line {name!r} has {len(shares)} shares for {len(labels)} labels")
         share, spread = np.asarray(shares, float), None
         if n is not None:
-            low, high = proportion_confint(share * n, n, method="wilson")
-            spread = 100 * np.clip([share - low, high - share], 0, None)
+            low, high = wilson(share * n, n)
+            spread = 100 * np.array([share - low, high - share])
         # a little apart, so that no interval hides another
         at = np.arange(len(labels)) + 0.1 * (i - (len(lines) - 1) / 2)
         color, shape = PALETTE[i % len(PALETTE)], "os^D"[i % 4]

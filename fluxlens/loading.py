@@ -24,7 +24,7 @@ from transformers.utils import logging as transformers_logging
 from .core import ModelError
 from .editor import Editor
 from .models import KNOWN, SHIPPED, SHIPPED_NAMES, known
-from .pipelines import adapt, family_of
+from .pipelines import Family, adapt, family_of
 
 SETTINGS = ("max_sequence_length", "text_layers", "default_size", "guidance")
 
@@ -56,6 +56,7 @@ def load(
     steps: int | None = None,
     guidance: float | None = None,
     binding: Mapping[str, str] | None = None,
+    family: type[Family] | None = None,
 ) -> Editor:
     """Load a model: ``editor = fl.load("mini")``.
 
@@ -66,12 +67,12 @@ def load(
     on the GPU, and ``device_map="balanced"`` spreads the components over this machine's GPUs.
     `steps` and `guidance` are used where a run is not told otherwise. Without sweeps of its own a
     model's binding blocks are the paper's at the same relative depth: override with
-    ``binding={"style": "double.3", "color": "single.5"}``. Only safetensors are read. Raises
-    `ModelError` with the remedy.
+    ``binding={"style": "double.3", "color": "single.5"}``. `family` is an adapter of your own, for
+    a pipeline that has none here. Only safetensors are read. Raises `ModelError` with the remedy.
     """
     settings = {
         "max_sequence_length": _positive("max_sequence_length", max_sequence_length),
-        "text_layers": None if text_layers is None else tuple(text_layers),
+        "text_layers": None if text_layers is None else list(text_layers),
         "steps": _positive("steps", steps),
         "guidance": guidance,
     }
@@ -82,16 +83,16 @@ def load(
                 "device_map and offload out, and set them on the pipeline itself"
             )
         pipe = _pipeline(model)
-        return Editor(pipe, adapt(pipe, **settings), name=_name_of(pipe), binding=binding)
+        own = adapt(pipe, family, **settings)
+        return Editor(pipe, own, name=_name_of(pipe), binding=binding)
     source = find(str(model), revision)
-    pipe = _read(source, _dtype(dtype), device, device_map, offload)
+    pipe = _read(source, _dtype(dtype), device, device_map, offload, family)
     facts = source.facts
     defaults = {name: facts.get(name) for name in SETTINGS}
-    own = {name: value for name, value in settings.items() if value is not None}
-    family = adapt(pipe, **{**defaults, **own})
+    given = {name: value for name, value in settings.items() if value is not None}
     return Editor(
         pipe,
-        family,
+        adapt(pipe, family, **{**defaults, **given}),
         name=facts.get("name", str(model)),
         revision=source.commit or digest(source.folder),
         wiring=facts.get("wiring"),
@@ -100,7 +101,8 @@ def load(
 
 
 def _positive(name: str, value: int | None) -> int | None:
-    if value is not None and (isinstance(value, bool) or value < 1):
+    whole = hasattr(value, "__index__") and not isinstance(value, bool)
+    if value is not None and (not whole or value < 1):
         raise ModelError(f"{name} must be a whole number of at least 1, not {value!r}")
     return value
 
@@ -122,7 +124,7 @@ def _name_of(pipe: Any) -> str:
     return str(getattr(pipe.config, "_name_or_path", "") or "custom").rstrip("/").split("/")[-1]
 
 
-def _read(source: Source, dtype: Any, device: Any, device_map: Any, offload: bool) -> Any:
+def _read(source: Source, dtype: Any, device: Any, device_map: Any, offload: bool, own: Any) -> Any:
     placed = device is not None
     device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
     dtype = dtype or (torch.bfloat16 if device.type == "cuda" else torch.float32)
@@ -136,9 +138,10 @@ def _read(source: Source, dtype: Any, device: Any, device_map: Any, offload: boo
         check(folder, only=("transformer",))
         if device_map:
             raise ModelError(f"{folder} shares its components: it cannot be spread by a device map")
-    pipeline = check(base)
-    family_of(pipeline)
-    kind = getattr(diffusers, pipeline)
+    pipeline = check(base, own=own)
+    kind = getattr(diffusers, pipeline, None)
+    if kind is None:
+        raise ModelError(f"diffusers has no {pipeline}: load it yourself, and pass the pipeline")
     try:
         with quiet(not source.commit):
             if base != folder:
@@ -213,7 +216,7 @@ def read_facts(folder: Path) -> dict[str, Any]:
     return facts
 
 
-def check(folder: Path, only: tuple[str, ...] = ()) -> str:
+def check(folder: Path, only: tuple[str, ...] = (), own: type[Family] | None = None) -> str:
     """Raise `ModelError` listing everything that a pipeline's folder lacks; gives its class."""
     index, parts = folder / "model_index.json", {}
     if not only:
@@ -223,7 +226,7 @@ def check(folder: Path, only: tuple[str, ...] = ()) -> str:
                 "pipe.save_pretrained(folder))"
             )
         parts = json.loads(index.read_text())
-        family_of(str(parts.get("_class_name")))
+        family_of(str(parts.get("_class_name")), own)
     named = [name for name, value in parts.items() if isinstance(value, list) and value[0]]
     lacking = []
     for component in only or named:

@@ -497,7 +497,7 @@ def _given(
     if steps != 1:
         return acts
     data = {(block, 0): acts[block, 0] for block in blocks}
-    return replace(acts, schedule=acts.schedule and acts.schedule[:1], data=data)
+    return replace(acts, schedules=tuple(s and s[:1] for s in acts.schedules), data=data)
 
 
 def records_of(

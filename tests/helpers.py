@@ -62,3 +62,32 @@ def stock(flux, prompt=PROMPT, image=None, seed=0, steps=4, **kwargs):
         guidance_scale=1.0,
         **{**flux.pipe_kwargs, **kwargs},
     ).images
+
+
+def ids_of(layout) -> torch.Tensor:
+    """The positions of image and references as the pipeline numbers them: (tokens, 4)."""
+    grids = [
+        torch.cartesian_prod(torch.tensor([10 * n]), *map(torch.arange, grid), torch.arange(1))
+        for n, grid in enumerate((layout.image, *layout.refs))
+    ]
+    return torch.cat(grids)
+
+
+def call_of(flux, layout, time=1.0, seed=0, device=None) -> dict:
+    """The arguments of a bare call of the transformer, random (or on the meta device)."""
+    config, rows = flux.pipe.transformer.config, layout.rows
+    generator = None if device else torch.Generator().manual_seed(seed)
+    shapes = (
+        (layout.length - layout.text, config.in_channels),
+        (layout.text, config.joint_attention_dim),
+    )
+    tokens, text = (torch.randn(rows, *s, generator=generator, device=device) for s in shapes)
+    return {
+        "hidden_states": tokens,
+        "encoder_hidden_states": text,
+        "timestep": torch.full((rows,), time, device=device),
+        "img_ids": ids_of(layout).expand(rows, -1, -1),
+        "txt_ids": torch.zeros(rows, layout.text, 4),
+        "guidance": None,
+        "return_dict": False,
+    }

@@ -31,12 +31,12 @@ from judge_server import JudgeServer, Step, answer
 from PIL import Image
 
 import fluxlens
+from fluxlens.judge import read_verdicts
 from fluxlens.judge.base import Request
-from fluxlens.judge.oracle_judge import OracleJudge
 from fluxlens.judge.questions import Question, load_questions
 from fluxlens.judge.verdicts import verdict_path
+from fluxlens.oracle import OracleJudge
 from fluxlens.study.paths import judged
-from fluxlens.tables import read_verdicts
 
 KEY = "sk-ant-a-key-that-must-never-be-written"
 NAME = "claude-opus-4-7"

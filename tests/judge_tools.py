@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from fluxlens.judge import Verdict, read_verdict_file, verdict_path
 from fluxlens.judge.questions import Question, load_questions
-from fluxlens.judge.verdicts import VerdictRow, read_verdicts, verdict_path
 
 KEY = "-".join(["sk", "ant", "api03", "kept0from1every2record3"])
 COLOR = load_questions()["i2i_unc_color_text_lens"]
@@ -13,6 +13,6 @@ COLOR = load_questions()["i2i_unc_color_text_lens"]
 
 def verdicts(
     results: Path, question: Question = COLOR, judge: str = "claude-opus-4-7"
-) -> dict[str, VerdictRow]:
+) -> dict[str, Verdict]:
     """What a run wrote, failures too."""
-    return read_verdicts(verdict_path(results, judge, question), failures=True)
+    return read_verdict_file(verdict_path(results, judge, question), failures=True)

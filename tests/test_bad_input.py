@@ -197,7 +197,7 @@ def test_references_of_other_kinds(idle, tmp_path, red):
 
 
 def test_an_edit_needs_a_reference(idle, red):
-    with pytest.raises(ValueError, match=r"flux\.generate"):
+    with pytest.raises(ValueError, match=r"editor\.generate"):
         idle.edit(PROMPT, None)
     with pytest.raises(ValueError, match="is empty"):
         idle.edit(PROMPT, ())

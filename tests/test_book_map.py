@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from fluxlens.paper import load_paper
+from fluxlens.results import load_paper
 from tools import notebooks, paper_map
 
 NUMBERED = [f"Figure {n}" for n in range(1, 6)]

@@ -9,20 +9,19 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from fluxlens.judge import calibrate, judge_accuracy
-from fluxlens.judge._autoencoder import encoded
-from fluxlens.judge._looks import Look
-from fluxlens.judge._thresholds import FILE, chosen, load_thresholds
-from fluxlens.judge.accuracy import SPOILT, spoil
-from fluxlens.judge.oracle_judge import verdict_on
 from fluxlens.judge.questions import load_questions
 from fluxlens.mini.cast import TEST_PEOPLE
 from fluxlens.mini.drawings import Figure, Portrait, SceneView, Solid, StillLife
 from fluxlens.mini.scenes import Scene
 from fluxlens.mini.world import COLORS, NO_FREE, UNDYED
+from fluxlens.oracle import Look, verdict_on
+from fluxlens.oracle.thresholds import FILE, check_thresholds, load_thresholds
+from tools import calibrate, verdict_accuracy
+from tools.latent_noise import encoded
+from tools.reading_accuracy import SPOILT, spoil
 
 SEED = 91_100  # of these tests alone
-PAPER, THRESHOLDS = load_questions(), chosen()
+PAPER, THRESHOLDS = load_questions(), load_thresholds()
 GRIDS = {name: grid for grids in calibrate.GRIDS.values() for name, grid in grids.items()}
 # Errors that we accept, of each question on a hundred fresh cases. A soft picture is one through
 # whose noise a person still reads most, not all.
@@ -37,8 +36,9 @@ def test_the_file_is_what_the_command_writes():
     assert FILE.read_text() == json.dumps(told, indent=1) + "\n"
     assert told["seed"] == calibrate.SEED
     assert told["n"] >= 30
-    assert told["ways"] == list(judge_accuracy.WAYS)
-    assert asdict(THRESHOLDS) == told["thresholds"]
+    assert told["ways"] == list(verdict_accuracy.WAYS)
+    assert asdict(THRESHOLDS) == told["thresholds"] | told["set"]
+    assert told["set"] == calibrate.SET
     for name, value in told["thresholds"].items():  # nothing else can come out of the command
         assert value in GRIDS[name], name
     assert told["balanced_accuracy"].keys() == calibrate.GRIDS.keys()
@@ -48,7 +48,7 @@ def test_the_file_is_what_the_command_writes():
 
 
 def test_calibration_and_publication_draw_different_pictures():
-    assert len({calibrate.SEED, judge_accuracy.SEED, SEED}) == 3
+    assert len({calibrate.SEED, verdict_accuracy.SEED, SEED}) == 3
 
 
 @pytest.mark.slow
@@ -105,8 +105,8 @@ def test_what_the_criterion_is():
 def test_a_file_that_lacks_or_invents_a_threshold(change):
     told = asdict(THRESHOLDS) | change
     told = {name: value for name, value in told.items() if value is not None}
-    with pytest.raises(ValueError, match=rf"{next(iter(change))}.*fluxlens\.judge\.calibrate"):
-        load_thresholds({"thresholds": told})
+    with pytest.raises(ValueError, match=rf"{next(iter(change))}.*tools\.calibrate"):
+        check_thresholds({"thresholds": told})
 
 
 # ---- the rules use it ---------------------------------------------------------------------------
@@ -190,8 +190,8 @@ AMBIGUOUS = {
 def test_ambiguous_pictures_get_an_answer_that_says_what_was_read(kind):
     """Every question of both sets; the reason holds what was measured, or whose head it was."""
     make, seen = AMBIGUOUS[kind], set()
-    for key in judge_accuracy.by_recipe():
-        trial = next(judge_accuracy.cases(key, 1, SEED, ["clean"]))
+    for key in verdict_accuracy.by_recipe():
+        trial = next(verdict_accuracy.cases(key, 1, SEED, ["clean"]))
         looks = dict(trial.looks)
         made = [role for role in looks if not role.endswith("reference")]
         first, last = (looks[role]._picture for role in (made[0], made[-1]))
@@ -234,8 +234,8 @@ def test_the_autoencoder_spoils_as_told():
 
 
 def test_published_errors_meet_the_goals():
-    table = json.loads(judge_accuracy.TABLE.read_text())
-    assert {row["way"] for row in table["rows"]} == set(GOALS) == set(judge_accuracy.WAYS)
+    table = json.loads(verdict_accuracy.TABLE.read_text())
+    assert {row["way"] for row in table["rows"]} == set(GOALS) == set(verdict_accuracy.WAYS)
     for row in table["rows"]:
         assert row["error"] <= GOALS[row["way"]], row
 
@@ -243,5 +243,5 @@ def test_published_errors_meet_the_goals():
 @pytest.mark.slow
 @pytest.mark.parametrize("family", ["color", "style", "human", "add", "remove"])
 def test_soft_pictures_are_judged_rightly(family):
-    rows = judge_accuracy.measure(n=6, seed=SEED, ways=["soft"], families=[family])
+    rows = verdict_accuracy.measure(n=6, seed=SEED, ways=["soft"], families=[family])
     assert np.mean([row["error"] for row in rows]) <= 2 * GOALS["soft"]

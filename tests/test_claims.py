@@ -2,31 +2,30 @@
 
 import pytest
 
-from fluxlens._read_verdicts import NULL, Verdict, polarities
-from fluxlens.claims import Comparison, claims, predictions
-from fluxlens.judge.questions import load_questions
-from fluxlens.paper import load_paper
+from fluxlens.judge import NULL, Verdict, load_questions
+from fluxlens.results import claims, load_paper, predictions
+from fluxlens.results.claims import decide
 
 COLORS = ["red", "orange", "yellow", "green", "blue", "purple"]
-POLARITY = {plan.judge: plan.polarity for plan in load_paper().cells}
+POLARITY = {plan.judge: plan.counts for plan in load_paper().cells}
 
 
 def verdicts_of(rates):
     """For each question, verdicts of which the given share makes the table's outcome."""
     made = {}
     for name, share in rates.items():
-        passes = POLARITY[name.removesuffix(NULL)] == "passes"
+        passes = POLARITY[name.removesuffix(NULL)] == "pass"
         made[name] = {}
         for color in COLORS:
             for n in range(10):
                 entity = f"solid_{color}_mug_s{n}"
                 counts = n < round(10 * share)
-                made[name][entity] = Verdict(entity, counts == passes)
+                made[name][entity] = Verdict(counts == passes)
     return made
 
 
 def outcome(name, rates):
-    return {claim.name: claim for claim in claims(verdicts_of(rates), draws=500)}[name].outcome
+    return claims(verdicts_of(rates), draws=500).set_index("name").loc[name, "outcome"]
 
 
 IN_TEXT = {
@@ -83,14 +82,14 @@ def test_questions_that_count_failures_are_read_the_right_way_round():
     ],
 )
 def test_an_interval_decides(lo, hi, said):
-    assert Comparison("a", "b", 60, (lo + hi) / 2, lo, hi).outcome == said
+    assert decide((lo + hi) / 2, lo, hi) == said
 
 
 def test_a_single_cluster_decides_nothing():
     verdicts = verdicts_of(IN_TEXT)
     red = {q: {e: v for e, v in some.items() if "red" in e} for q, some in verdicts.items()}
-    (claim,) = [claim for claim in claims(red, draws=100) if claim.name == "color-in-text"]
-    assert claim.outcome == "undecided"
+    outcomes = claims(red, draws=100).set_index("name")["outcome"]
+    assert outcomes["color-in-text"] == "undecided"
 
 
 def test_every_claim_compares_what_the_study_asks():
@@ -98,7 +97,7 @@ def test_every_claim_compares_what_the_study_asks():
     for entry in predictions()["claim"]:
         for comparison in entry["comparisons"]:
             assert {comparison["more"], comparison["than"]} <= known
-            assert {comparison["more"], comparison["than"]} & set(polarities("paper"))
+            assert {comparison["more"], comparison["than"]} & set(load_questions())
 
 
 def test_predictions_name_what_can_be_run():

@@ -9,13 +9,13 @@ from helpers import PROMPT, image_states
 from study_tools import levels
 from torch.testing import assert_close
 
-from fluxlens._read_verdicts import NULL
-from fluxlens.claims import predictions
+from fluxlens.judge import NULL
 from fluxlens.judge.base import Request
-from fluxlens.judge.oracle_judge import OracleJudge
 from fluxlens.judge.questions import load_kept, load_questions
 from fluxlens.mini.drawings import Figure, StillLife
 from fluxlens.mini.world import COLORS, NO_FREE
+from fluxlens.oracle import OracleJudge
+from fluxlens.results.claims import predictions
 from fluxlens.study.asked import asked, named
 from fluxlens.study.cells import choose
 from fluxlens.study.controls import EDGES, KINDS, STRENGTHS, TOKENS, sampled

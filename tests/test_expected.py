@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import tomllib
-
 import pytest
 from test_pages import shown
 
-from fluxlens import expected
-from fluxlens._read_verdicts import NULL, Verdict
-from fluxlens.claims import PREDICTIONS
+from fluxlens.judge import NULL, Verdict
+from fluxlens.pages import prediction_tables as expected
+from fluxlens.results import predictions
 
 COLORS = ("red", "orange", "yellow", "green", "blue", "purple")
 
@@ -17,7 +15,7 @@ COLORS = ("red", "orange", "yellow", "green", "blue", "purple")
 def outcomes(share: float) -> dict[str, Verdict]:
     """Verdicts on sixty tasks, the same share of each color."""
     ids = [(f"solid_{color}_mug_s{n}", n) for color in COLORS for n in range(10)]
-    return {entity: Verdict(entity, n < 10 * share) for entity, n in ids}
+    return {entity: Verdict(n < 10 * share) for entity, n in ids}
 
 
 def found(recipe: str, variant: str, verdicts) -> str:
@@ -27,7 +25,7 @@ def found(recipe: str, variant: str, verdicts) -> str:
 
 
 def test_every_row_of_the_file_stands_on_a_page_once():
-    written = tomllib.loads(PREDICTIONS.read_text(encoding="utf-8"))["wiring"]
+    written = predictions()["wiring"]
     recipes = list(dict.fromkeys(row["recipe"] for row in written))
     lines = shown(expected.before({"b": "bound", "d": "direct"}, *recipes))[1:]
     told = {(*line[1:4], line[5]) for line in lines}

@@ -13,11 +13,11 @@ from PIL import Image
 
 from fluxlens import figures
 from fluxlens.core import Layout, TextTokens, attention_mask
-from fluxlens.statistics import wilson
+from fluxlens.results import wilson
 
 EVIL = '<script>alert("x")</script> & "more"'
 # 3 + 2 template tokens around 4 of content, 11 pads; a picture of 2×3 tokens, a reference of 3×3
-TEXT = TextTokens("a b c d", 20, content=(3, 4, 5, 6), template=(0, 1, 2, 7, 8))
+TEXT = TextTokens("a b c d", 20, {"content": (3, 4, 5, 6), "template": (0, 1, 2, 7, 8)})
 LAYOUT = Layout(1, 20, (2, 3), ((3, 3),), (TEXT,))
 
 
@@ -118,7 +118,7 @@ def test_sequence_counts_every_token():
 
 
 def test_sequence_of_klein_s_size_leaves_nothing_too_thin():
-    text = TextTokens("a", 512, content=(3,), template=(0, 1, 2, 4, 5))
+    text = TextTokens("a", 512, {"content": (3,), "template": (0, 1, 2, 4, 5)})
     made = figures.sequence_picture(Layout(1, 512, (64, 64), ((64, 64),), (text,)))
     widths = [float(rect["width"]) for rect in tags(made.html, "rect")]
     assert min(widths) >= 8

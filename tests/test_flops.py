@@ -11,15 +11,16 @@ import tiny
 import torch
 from conftest import picture
 from diffusers import AutoencoderKLFlux2, Flux2Transformer2DModel
-from helpers import PROMPT
+from helpers import PROMPT, call_of
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 from transformers import Qwen3Config, Qwen3ForCausalLM
 
 import fluxlens as fl
+from fluxlens.core import Watch
 from fluxlens.mini import architecture
 from fluxlens.models import KNOWN
-from fluxlens.pipelines import rows_of, sample
+from fluxlens.pipelines import adapt, rows_of, sample
 from fluxlens.study.encoders import TextCost, VaeCost
 from fluxlens.study.flops import Tokens, TransformerCost
 from fluxlens.study.ratios import GOALS, ratios
@@ -137,26 +138,17 @@ def test_a_study_s_forward_of_klein_on_the_meta_device(name, cut):
     layers = (1,) * (
         config["joint_attention_dim"] // tiny.Shape().text_width
     )  # as many as it reads
-    flux = fl.Editor(pipe, max_sequence_length=512, text_layers=layers, default_size=1024)
+    flux = fl.Editor(pipe, adapt(pipe, text_layers=layers))
     layout = flux.layout(PROMPT, picture(1024, 1024), 1024, 1024)
     tokens = replace(EDIT, content=len(layout.positions("text[content]")))
     assert (layout.text, layout.length) == (tokens.text, tokens.length)
 
     def run():
         knockout = flux.knockout(cut) if cut else nullcontext()
-        batch = flux.watch.batch(layout, rows=(0,), total=1, steps=1)
+        batch = Watch.of(flux).batch(layout, rows=(0,), total=1, schedule=(1.0,))
         with knockout, batch:
-            made = pipe.transformer(
-                hidden_states=torch.empty(1, 8192, config["in_channels"], device="meta"),
-                encoder_hidden_states=torch.empty(
-                    1, 512, config["joint_attention_dim"], device="meta"
-                ),
-                timestep=torch.empty(1, device="meta"),
-                img_ids=torch.zeros(8192, 4),
-                txt_ids=torch.zeros(512, 4),
-                guidance=None,
-            )
-        assert made.sample.shape == (1, 8192, config["in_channels"])
+            (made,) = pipe.transformer(**call_of(flux, layout, device="meta"))
+        assert made.shape == (1, 8192, config["in_channels"])
 
     expected = model_shape(name).transformer.forward(tokens, cut=(cut,) if cut else ())
     with torch.no_grad(), FlopCounterMode(display=False) as counter:
@@ -225,9 +217,8 @@ def under(flux, red):
         return sum(counter.get_flop_counts()["Flux2Transformer2DModel"].values())
 
     layout = flux.layout(PROMPT, ref=red)
-    words = text_tokens(flux.pipe.tokenizer, PROMPT, flux.max_sequence_length)
     image, ref = (layout.span(name) for name in ("image", "ref"))
-    tokens = Tokens(layout.text, image[1] - image[0], ref[1] - ref[0], len(words.content))
+    tokens = Tokens(layout.text, image[1] - image[0], ref[1] - ref[0], len(layout.texts[0].content))
     return run, TransformerCost.of(flux.pipe.transformer.config), tokens
 
 

@@ -7,9 +7,9 @@ import io
 import pytest
 from PIL import Image, PngImagePlugin
 
+from fluxlens.judge import read_verdict_file
 from fluxlens.judge.human import HumanJudge
 from fluxlens.judge.questions import load_questions
-from fluxlens.judge.verdicts import read_verdicts
 
 BLIND = load_questions("blind")
 QUESTIONS = [BLIND["ko_color_ref_to_text"], BLIND["i2i2i_style"]]
@@ -58,7 +58,7 @@ def test_answers_are_verdicts_and_are_not_asked_again(judge, tmp_path):
     name, entity = first.current.question.name, first.current.entity_id
     first.answer(False, "no, it\nis blue")
     path = tmp_path / "verdicts" / "human-blind" / f"{name}.csv"
-    row = read_verdicts(path)[entity]
+    row = read_verdict_file(path)[entity]
     assert (row.passed, row.reason, row.model, row.cost) == (False, "no, it is blue", "human", 0)
     again = judge()
     assert (again.left, again.total) == (4, 5)
@@ -117,6 +117,6 @@ def test_the_panel_is_blind_and_works(judge, tmp_path):
     assert yes.disabled
     assert skip.disabled
     folder = tmp_path / "verdicts" / "human-blind"
-    rows = [row for path in folder.glob("*.csv") for row in read_verdicts(path).values()]
+    rows = [row for path in folder.glob("*.csv") for row in read_verdict_file(path).values()]
     assert sorted(row.passed for row in rows) == [False, False, True, True, True]
     assert {row.reason for row in rows} == {"because"}

@@ -7,6 +7,7 @@ from helpers import PROMPT, image_states, same, states, stock
 from torch.nn.functional import pad
 
 import fluxlens as fl
+from fluxlens.recipes import SUFFIX
 
 CLOSE = {"rtol": 1e-4, "atol": 2e-4}  # a masked attention is another kernel than a shorter one
 CASES = {  # model, reference sizes, output size
@@ -75,7 +76,7 @@ def test_two_and_four_cuts_of_the_suffix_agree(case):
     before, behind = flux.blocks[:split], flux.blocks[split:]
     outs = [
         image_states(flux, under(flux, edit(case), "ref->image", before, cut, behind), layout)
-        for cut in (["ref->text", "ref->image"], list(fl.interventions.SUFFIX))
+        for cut in (["ref->text", "ref->image"], list(SUFFIX))
     ]
     torch.testing.assert_close(outs[0], outs[1], **CLOSE)
 

@@ -14,8 +14,10 @@ from pathlib import Path
 import pytest
 from judge_server import Step, answer, message, says, status
 from judge_tools import COLOR, KEY, verdicts
+from PIL import Image
 
 import fluxlens
+from fluxlens.files import FileInUse
 from fluxlens.judge import batches
 from fluxlens.judge.prices import Budget
 from fluxlens.judge.questions import load_questions
@@ -172,6 +174,32 @@ def test_killed_between_sending_and_knowing(server, run, judge, pictures, tmp_pa
     assert [len(batch["lines"]) for batch in server.batches.values()] == [3, 2]
 
 
+def test_batches_that_are_always_refused_are_not_sent_to_the_end(
+    server, run, pictures, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(batches, "MOST_REQUESTS", 2)
+    server.on_batches.extend([status(400, "too odd", "invalid_request_error")] * 99)
+    tally = run(pictures(20))
+    assert tally.stopped.startswith("3 batches in a row were refused, the last: 400")
+    assert (tally.failed, len(server.on_batches)) == (6, 96)
+    assert state(tmp_path) == []
+    server.on_batches.clear()
+    assert run(pictures(20)).judged == 20
+
+
+def test_a_batch_belongs_to_the_pictures_that_it_was_sent_with(server, run, pictures, tmp_path):
+    """Made anew while the batch is under way: its answers are of the old ones, and asked again."""
+    server.on_results.extend([Step(fault="reset")] * 9)
+    items = pictures(2)
+    assert "run again" in run(items).stopped
+    server.on_results.clear()
+    Image.new("RGB", (9, 9), "white").save(items[COLOR.name]["task_1"]["lens"])
+    assert run(items).judged == 2  # the old ones
+    again = run(items)
+    assert (again.judged, again.skipped) == (1, 1)
+    assert len(server.batches) == 2
+
+
 @pytest.mark.parametrize("code", [400, 500])
 def test_refused_batches(server, run, pictures, tmp_path, code):
     server.on_batches.extend([status(code)] * 3)
@@ -243,9 +271,17 @@ def test_another_questions_batch_is_left_alone(server, run, pictures, tmp_path):
 def test_a_spoilt_state_file(server, run, pictures, tmp_path):
     path = tmp_path / "verdicts" / "claude-opus-4-7.batches.json"
     path.parent.mkdir()
-    path.write_text('[{"id": 3}]')
-    with pytest.raises(VerdictError, match="not a file of batches"):
-        run(pictures(1))
+    whole = {"items": {"x": {"set": "paper", "question": "q", "entity_id": "e", "dollars": 1}},
+             "sent_at": 1.0, "id": "b"}  # fmt: skip
+    spoilt = ['[{"id": 3}]', "[", "{}", "7", '[{"items": [], "sent_at": 1, "id": "b"}]',
+              json.dumps([whole | {"sent_at": "soon"}]),
+              json.dumps([whole]).replace('"dollars": 1', '"dollars": NaN'),
+              json.dumps([whole]).replace('"dollars": 1', '"dollars": -1')]  # fmt: skip
+    for text in spoilt:
+        path.write_text(text)
+        with pytest.raises(VerdictError, match="not a file of batches"):
+            run(pictures(1))
+        assert path.read_text() == text
     assert not server.requests
 
 
@@ -281,7 +317,7 @@ def test_killed_and_resumed(server, run, judge, pictures, tmp_path, how):
         ):
             time.sleep(0.01)
         assert child.poll() is None, "it ended by itself"
-        with pytest.raises(VerdictError, match="another process is writing"):
+        with pytest.raises(FileInUse, match="another process is writing"):
             run(items)
     finally:
         child.send_signal(signal.SIGKILL)

@@ -48,7 +48,10 @@ def test_what_is_sent(server, judge, pictures):
 
 BAD_ANSWERS = {
     "text around": says('Here: {"pass": 1, "reason": "r"}'),
-    "fenced": says('```json\n{"pass": 1, "reason": "r"}\n```'),
+    "text around fences": says('Here:\n```json\n{"pass": 1, "reason": "r"}\n```'),
+    "two fences": says(
+        '```\n{"pass": 1, "reason": "r"}\n```\n```\n{"pass": 0, "reason": "r"}\n```'
+    ),
     "two": says('{"pass": 1, "reason": "r"}\n{"pass": 0, "reason": "r"}'),
     "cut": says('{"pass": 1, "reas'),
     "empty": says(""),
@@ -256,6 +259,29 @@ def test_what_no_request_escapes_stops_the_run(server, judge, pictures, tmp_path
     assert KEY not in tally.stopped
     assert len(server.requests) <= 3
     assert verdicts(tmp_path) == {}  # nothing was tried in earnest
+
+
+@pytest.mark.parametrize("concurrency", [1, 4])
+@pytest.mark.parametrize(
+    "step", [status(529, "Overloaded"), status(400, "odd", "invalid_request_error"), status(500)]
+)
+def test_a_server_that_always_refuses_is_not_asked_to_the_end(
+    server, judge, pictures, tmp_path, step, concurrency
+):
+    server.default = step
+    tally = run_judge(judge(), [COLOR], pictures(60), tmp_path, concurrency=concurrency)
+    assert tally.stopped.startswith(f"5 questions in a row had no answer, the last: {step.status}")
+    assert tally.failed < 5 + concurrency
+    server.default = answer(1)
+    again = run_judge(judge(), [COLOR], pictures(60), tmp_path, concurrency=concurrency)
+    assert (again.judged, again.failed, again.stopped) == (60, 0, "")
+
+
+def test_failures_far_between_do_not_stop_a_run(server, judge, pictures, tmp_path):
+    odd = status(400, "odd", "invalid_request_error")
+    server.script(*[*[odd] * 4, answer(1)] * 4, *[says("prose")] * 9)
+    tally = run_judge(judge(), [COLOR], pictures(30), tmp_path)
+    assert (tally.judged, tally.failed, tally.stopped) == (5, 25, "")
 
 
 def test_no_key_in_a_traceback(server, judge, pictures):

@@ -75,6 +75,57 @@ def test_the_oracle_and_its_null_controls(results, capfd):
     assert "the same count gives: KO ref->text, Color Transfer: 0.0 [0.0, 49.0] of 4." in table
 
 
+def test_pictures_made_anew_part_from_their_verdicts_until_they_are_judged(results, capfd):
+    folder = results / "mini"
+    path = verdict_path(folder, "oracle", QUESTION)
+    words = ["tables", "--verdicts", str(path.parent), "--table", "2"]
+    assert judge(results, "--concurrency", "1") == 0
+    assert main(words) == 0
+    told = capfd.readouterr()
+    assert "2/4" in told.out
+    assert "other pictures" not in told.err
+    for number, images in enumerate(judged(folder, QUESTION, "mini").values()):
+        if number in (0, 1):  # one that was red is undyed now; the other shows what it showed
+            picture = StillLife("mug", UNDYED).draw(NO_FREE)
+            picture.save(images["knockout"])
+            later = time.time() + 60
+            os.utime(images["knockout"], (later, later))
+    assert main(words) == 0
+    told = capfd.readouterr()
+    assert "2/4" in told.out
+    assert f"{NAME}: 1 of 4 verdicts are about other pictures than those in mini now" in told.err
+    assert judge(results, "--concurrency", "1") == 0
+    assert "1 judged now (1 passed), 3 before" in capfd.readouterr().out
+    assert main(words) == 0
+    told = capfd.readouterr()
+    assert "3/4" in told.out
+    assert "other pictures" not in told.err
+
+
+@pytest.mark.parametrize("redirect", [">&- 2>&-", "| true"])
+def test_a_closed_stream_is_no_fault(redirect):
+    release = Path(fluxlens.__path__[0]).parent / "results" / "mini" / "verdicts" / "oracle"
+    command = f"'{sys.executable}' -m fluxlens.cli tables --verdicts '{release}' --table 1"
+    done = subprocess.run(
+        f"set -o pipefail; {command} {redirect}", shell=True, executable="/bin/bash",
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert "Traceback" not in done.stderr
+    assert done.returncode == 0
+
+
+def test_an_encoding_without_a_minus_sign_prints_the_table(tmp_path):
+    out = tmp_path / "table.txt"
+    release = Path(fluxlens.__path__[0]).parent / "results" / "mini" / "verdicts" / "oracle"
+    with out.open("wb") as file:
+        command = [sys.executable, "-m", "fluxlens.cli", "tables", "--table", "1", "--verdicts"]
+        subprocess.run(
+            [*command, str(release)],
+            env={**os.environ, "PYTHONIOENCODING": "latin-1"}, stdout=file, check=True,
+        )  # fmt: skip
+    assert "−" in out.read_text(encoding="utf-8")
+
+
 def test_a_limit_counts_what_has_pictures_as_a_run_of_what_is_available_left_it(results, capfd):
     folder = results / "mini"
     first, *_ = judged(folder, QUESTION, "mini").values()

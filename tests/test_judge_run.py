@@ -10,14 +10,14 @@ from dataclasses import replace
 import pytest
 from judge_server import USAGE, answer
 from judge_tools import COLOR, KEY, verdicts
-from PIL import Image
+from PIL import Image, PngImagePlugin
 
 from fluxlens.judge.base import Verdict
 from fluxlens.judge.claude import ClaudeJudge
-from fluxlens.judge.pictures import MOST_BASE64, encode
+from fluxlens.judge.image_payload import MOST_BASE64, encode, fingerprint, opened
+from fluxlens.judge.parse_reply import parse_reply, redact
 from fluxlens.judge.prices import Budget, Price, Prices, load_prices
 from fluxlens.judge.questions import load_questions
-from fluxlens.judge.reply import parse_reply, redact
 from fluxlens.judge.run import run_judge
 
 pytest_plugins = ["judge_fixtures"]
@@ -49,6 +49,80 @@ def test_pictures(tmp_path):
     Image.new("RGB", (9, 9)).save(bitmap)
     assert encode(bitmap).media_type == "image/jpeg"
     assert "data" not in repr(encode(bitmap))
+
+
+@pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP"])
+def test_a_picture_cut_short_is_refused(tmp_path, kind):
+    file = tmp_path / "picture"
+    rng = random.Random(0)
+    Image.frombytes("RGB", (160, 160), rng.randbytes(160 * 160 * 3)).save(file, kind)
+    whole = file.read_bytes()
+    for size in (len(whole) // 3, len(whole) * 2 // 3, len(whole) - 40):
+        file.write_bytes(whole[:size])
+        with pytest.raises(ValueError, match="is not a whole picture"):
+            encode(file)
+        with pytest.raises(ValueError, match="is not a whole picture"):
+            opened(file)
+
+
+def test_a_decompression_bomb_is_refused(tmp_path, monkeypatch):
+    bomb = tmp_path / "bomb.png"
+    Image.new("1", (400, 400)).save(bomb)
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 1000)
+    for read in (encode, opened):
+        with pytest.raises(ValueError, match=r"bomb.png is not a whole picture: .* decompression"):
+            read(bomb)
+
+
+def test_a_fingerprint_is_of_what_is_shown(tmp_path):
+    one, two = tmp_path / "one.png", tmp_path / "two.png"
+    red = Image.new("RGB", (9, 9), "red")
+    record = PngImagePlugin.PngInfo()
+    record.add_text("made", "by another model")
+    red.save(one)
+    red.save(two, pnginfo=record)
+    assert one.read_bytes() != two.read_bytes()
+    assert fingerprint([one]) == fingerprint([two])
+    assert len(fingerprint([one])) == 16
+    assert fingerprint([one]) == fingerprint([str(one)])
+    seen = {fingerprint([one]), fingerprint([one, one]), fingerprint([])}
+    for changed in (Image.new("RGB", (9, 9), (254, 0, 0)), Image.new("RGB", (9, 8), "red")):
+        changed.save(two)
+        seen |= {fingerprint([two]), fingerprint([one, two]), fingerprint([two, one])}
+    assert len(seen) == 9
+    assert fingerprint([one, tmp_path / "none.png"]) == ""
+
+
+class Fixed:
+    """A judge that always says the same."""
+
+    name = "fixed"
+
+    def __init__(self, passed):
+        self.passed, self.asked = passed, []
+
+    def ask(self, request):
+        self.asked.append(request.entity_id)
+        return Verdict(self.passed, "", self.name)
+
+
+def test_a_picture_made_anew_is_judged_anew(pictures, tmp_path):
+    """Its old verdict is no verdict on it; what shows the same is not asked again."""
+    items = pictures(4)
+    run_judge(Fixed(True), [COLOR], items, tmp_path)
+    images = items[COLOR.name]
+    Image.new("RGB", (8, 8), "white").save(images["task_0"]["lens"])
+    Image.new("RGB", (8, 8), "white").save(images["task_1"]["reference"])
+    for path in images["task_2"].values():
+        Image.open(path).copy().save(path)  # the same again
+    second = Fixed(False)
+    tally = run_judge(second, [COLOR], items, tmp_path)
+    assert second.asked == ["task_0", "task_1"]
+    assert (tally.judged, tally.skipped) == (2, 2)
+    found = verdicts(tmp_path, judge="fixed")
+    assert [found[f"task_{n}"].passed for n in range(4)] == [False, False, True, True]
+    images["task_3"]["lens"].unlink()  # nothing says that it was another one
+    assert run_judge(Fixed(False), [COLOR], items, tmp_path).skipped == 4
 
 
 def test_pictures_that_cannot_be_sent(server, judge, pictures, tmp_path):
@@ -117,6 +191,8 @@ def test_prices(monkeypatch):
 
 def test_replies():
     assert parse_reply(' {"pass":0,"reason":"cannot determine"}\n') == (False, "cannot determine")
+    for fence in ("```json", "```JSON", "```"):
+        assert parse_reply(f'{fence}\n{{"pass": 1,\n "reason": "r"}}\n```\n') == (True, "r")
     assert len(parse_reply('{"pass":1,"reason":"' + "x" * 9999 + '"}')[1]) == 2000
     assert redact(f"a {KEY} b", [None, ""]) == "a [key] b"
     assert redact("token own-secret", ["own-secret"]) == "token [key]"

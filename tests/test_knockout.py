@@ -5,11 +5,10 @@ import itertools
 import pytest
 import torch
 from conftest import picture
-from fluxlens._attention import Routes, _places
 from helpers import PROMPT, close, final, same, states, stock
 
 import fluxlens as fl
-from fluxlens.core import merge
+from fluxlens.core import TextTokens, seam
 
 EDGES = [
     "ref->text",
@@ -153,25 +152,30 @@ def test_a_token_with_nothing_to_read_is_refused(flux, red):
     with pytest.raises(ValueError, match="nothing to read"), flux.knockout("ref->text"):
         stock(flux, image=red, attention_kwargs={"attention_mask": only_ref})
     with pytest.raises(ValueError, match="nothing to read"):
-        merge(torch.full((1, 1, 2, 2), float("-inf")), torch.ones(1, 1, 2, 2, dtype=bool), 1)
+        seam.merge(
+            torch.full((1, 1, 2, 2), float("-inf")),
+            torch.ones(1, 1, 2, 2, dtype=bool),
+            torch.float32,
+        )
 
 
-def test_a_mask_is_made_once_a_layout(flux, red, blue, monkeypatch):
-    done, make = [], Routes.dense
-    monkeypatch.setattr(Routes, "dense", lambda *a: done.append(1) or make(*a))
+def counting(monkeypatch, owner, name):
+    done, make = [], getattr(owner, name)
+    monkeypatch.setattr(owner, name, lambda *a, **k: done.append(1) or make(*a, **k))
+    return done
+
+
+def test_a_mask_is_made_once_a_run(flux, red, monkeypatch):
+    done = counting(monkeypatch, seam.Plan, "mask")
     with flux.knockout("ref->text", attention="mask", blocks="double.*"):
         flux.edit(PROMPT, red, steps=2)
-        flux.edit(PROMPT, blue, seed=4, steps=1)
-        assert len(done) == 1
-        flux.edit("draw a hat", blue, seed=4, steps=1)
-    assert len(done) == 2
+    assert len(done) == 1
 
 
 def test_groups_are_found_once_a_kind_of_layout(flux, red, blue, monkeypatch):
     """Prompts are told apart only where a cut asks for their words."""
-    done, make = [], Routes._groups
-    monkeypatch.setattr(Routes, "_groups", lambda *a: done.append(1) or make(*a))
-    _places.cache_clear()
+    done = counting(monkeypatch, seam, "_groups")
+    seam._grouped.cache_clear()
     for cut, found in (("ref->text", (1, 1)), ("ref->text[content]", (2, 3))):
         with flux.knockout(cut, blocks="double.*"):
             flux.edit(PROMPT, red, steps=2)
@@ -185,7 +189,7 @@ def test_groups_are_found_once_a_kind_of_layout(flux, red, blue, monkeypatch):
 def test_no_edge_can_leave_a_query_blind():
     """Every set of allowed edges lets each token read itself."""
     names = ["text[content]", "text[template]", "text[pad]", "image", "ref[0]", "ref[1]"]
-    tokens = fl.layout.TextTokens("x", 5, (1, 2), (0, 3))
+    tokens = TextTokens("x", 5, {"content": (1, 2), "template": (0, 3)})
     layout = fl.Layout(1, 5, (2, 2), ((1, 2), (2, 1)), (tokens,))
     edges = [f"{a}->{b}" for a, b in itertools.permutations(names, 2)]
     mask = fl.attention_mask(layout, edges)[0, 0]

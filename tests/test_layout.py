@@ -1,4 +1,4 @@
-"""Where tokens live: the instruction's span, reference sizes, the joint order."""
+"""Where tokens live: the instruction's span, regions and their parts, the joint order."""
 
 import pytest
 import torch
@@ -6,62 +6,128 @@ from conftest import picture
 from helpers import PROMPT, stock
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from PIL import Image
 
 import fluxlens as fl
-from fluxlens.core import Region, TextTokens, from_call, parse_edges, reference_size, text_tokens
+from fluxlens.core import Region, TextTokens, parse_edges
+from fluxlens.references import encoded_size
+
+
+def tokens_of(flux, prompt, length=60):
+    return flux.family.text_tokens(prompt, length, {})
 
 
 def decoded(flux, tokens, part):
-    chat = flux.pipe.tokenizer.apply_chat_template(
-        [{"role": "user", "content": tokens.prompt}],
-        tokenize=False,
-        add_generation_prompt=True,
-        enable_thinking=False,
-    )
+    chat = flux.family.chat(tokens.prompt)
     ids = flux.pipe.tokenizer(chat, padding="max_length", truncation=True, max_length=tokens.length)
-    return flux.pipe.tokenizer.decode([ids["input_ids"][i] for i in tokens.positions(part)])
+    at = tokens.positions(Region.parse(part))
+    return flux.pipe.tokenizer.decode([ids["input_ids"][i] for i in at])
 
 
 @pytest.mark.parametrize(
     "prompt", [PROMPT, "user", "assistant", "add a dog", "think", "naïve ☕ café", "a  b", "im_end"]
 )
 def test_content_is_the_instruction_and_nothing_else(flux, prompt):
-    tokens = text_tokens(flux.pipe.tokenizer, prompt, 60)
-    assert decoded(flux, tokens, "content") == prompt
-    assert decoded(flux, tokens, "template").startswith("<|im_start|>user\n<|im_end|>")
-    assert set(decoded(flux, tokens, "pad").split("<|endoftext|>")) == {""}
-
-
-def test_the_template_has_three_tokens_before_and_nine_behind(flux):
-    tokens = text_tokens(flux.pipe.tokenizer, PROMPT, 40)
-    assert [p for p in tokens.template if p < tokens.content[0]] == [0, 1, 2]
-    assert len([p for p in tokens.template if p > tokens.content[-1]]) == 9
-
-
-def test_the_parts_partition_the_text(flux):
-    tokens = text_tokens(flux.pipe.tokenizer, PROMPT, 40)
-    parts = [set(tokens.positions(p)) for p in ("content", "template", "pad")]
-    assert sum(map(len, parts)) == 40
-    assert set.union(*parts) == set(range(40))
-    assert set(tokens.positions("padding")) == parts[1] | parts[2]
+    tokens = tokens_of(flux, prompt)
+    assert decoded(flux, tokens, "text[content]") == prompt
+    assert decoded(flux, tokens, "text[template]").startswith("<|im_start|>user\n<|im_end|>")
+    assert set(decoded(flux, tokens, "text[pad]").split("<|endoftext|>")) == {""}
+    before = [p for p in tokens.template if p < tokens.content[0]]
+    assert (before, len(tokens.template)) == ([0, 1, 2], 3 + 9)
 
 
 def test_an_instruction_with_spaces_around_keeps_its_words(flux):
-    tokens = text_tokens(flux.pipe.tokenizer, "  draw a mug \n", 40)
-    assert decoded(flux, tokens, "content").strip() == "draw a mug"
+    tokens = tokens_of(flux, "  draw a mug \n")
+    assert decoded(flux, tokens, "text[content]").strip() == "draw a mug"
+    assert decoded(flux, tokens, 'text["mug"]').strip() == "mug"
 
 
 def test_an_empty_prompt_has_no_content(flux):
-    tokens = text_tokens(flux.pipe.tokenizer, "", 40)
+    tokens = tokens_of(flux, "", 40)
     assert tokens.content == ()
-    assert len(tokens.positions("padding")) == 40
+    assert len(tokens.positions(Region("text", "padding"))) == 40
 
 
 def test_a_prompt_that_does_not_fit_is_known_by_what_it_lost(flux):
-    tokens = text_tokens(flux.pipe.tokenizer, "x" * 30 + " and the end", 20)
+    tokens = tokens_of(flux, "x" * 30 + " and the end", 20)
     assert len(tokens.content) == 17
     assert tokens.lost == "x" * 13 + " and the end"
-    assert tokens.positions("pad") == ()
+    assert tokens.positions(Region("text", "pad")) == ()
+
+
+WORDS = st.sampled_from(["mug", "draw", "a", "naïve", "☕", "user", "muggy", "b2"])
+
+
+@given(words=st.lists(WORDS, min_size=1, max_size=6), data=st.data())
+@settings(max_examples=40, deadline=None)
+def test_a_word_is_its_tokens_wherever_it_stands(models, words, data):
+    flux, prompt = models["two-three"], " ".join(words)
+    n = data.draw(st.integers(0, len(words) - 1))
+    word, nth = words[n], words[:n].count(words[n])
+    tokens = tokens_of(flux, prompt, 80)
+    assert decoded(flux, tokens, f'text["{word}"][{nth}]').strip() == word
+    found = [
+        tokens.positions(Region.parse(f'text["{word}"][{k}]')) for k in range(words.count(word))
+    ]
+    assert tokens.positions(Region("text", word=word)) == tuple(sorted(sum(found, ())))
+    with pytest.raises(ValueError, match=rf"stands {words.count(word)} time\(s\) in the prompt"):
+        tokens.positions(Region("text", word=word, nth=words.count(word)))
+
+
+@pytest.mark.parametrize(
+    ("span", "at"), [("12:18", range(12, 18)), (":3", range(3)), ("38:", (38, 39))]
+)
+def test_spans_are_positions(flux, span, at):
+    assert flux.layout(PROMPT).positions(f"text[{span}]") == list(at)
+
+
+SIDES = st.integers(1, 5)
+
+
+@given(grid=st.tuples(SIDES, SIDES), data=st.data())
+@settings(max_examples=60, deadline=None)
+def test_a_box_or_mask_is_the_tokens_that_it_half_covers(grid, data):
+    """The same by a box, by its mask at any scale, and counted token by token."""
+    height, width = (16 * side for side in grid)
+    top, left = (data.draw(st.integers(0, side - 1)) for side in (height, width))
+    bottom, right = data.draw(st.integers(top + 1, height)), data.draw(st.integers(left + 1, width))
+    layout = fl.Layout(1, 3, grid, ((2, 2),))
+    drawn = torch.zeros(height, width, dtype=torch.uint8)
+    drawn[top:bottom, left:right] = 255
+    share = drawn.reshape(grid[0], 16, grid[1], 16).float().mean((1, 3)).flatten() / 255
+    expected = (3 + (share >= 0.5).nonzero()[:, 0]).tolist()
+    box = f"image[{top}:{bottom}, {left}:{right}]"
+    regions = [box, Region("image", mask=Image.fromarray(drawn.numpy()))]
+    regions.append(Region("image", mask=drawn.numpy().repeat(3, 0).repeat(3, 1)))
+    for region in regions:
+        if expected:
+            assert layout.positions(region) == expected
+        else:
+            with pytest.raises(ValueError, match="covers no token"):
+                layout.mask(region)
+
+
+def test_drawn_regions_know_their_picture_and_one_another(flux, red):
+    layout = flux.layout(PROMPT, ref=(red, picture(80, 64, 5)))
+    with pytest.raises(ValueError, match="name one of them"):
+        layout.mask("ref[0:64, 0:64]")
+    second = layout.positions("ref[1][0:32, 0:80]")
+    assert second == list(range(layout.span("ref[1]")[0], layout.span("ref[1]")[0] + 10))
+    parts = [Region("image", mask=torch.eye(6).numpy() == n) for n in (0, 1)]
+    assert parts[0] != parts[1]
+    assert str(parts[0]) != str(parts[1])
+    mask = fl.attention_mask(flux.layout(PROMPT), (parts[1], parts[0]))  # a pair of regions
+    assert int((~mask).sum()) == 6 * 30
+    with pytest.raises(ValueError, match="off from themselves"):
+        fl.attention_mask(flux.layout(PROMPT), "image[0:32, 0:96]->image[16:48, 0:96]")
+    with pytest.raises(ValueError, match="off from themselves"):
+        fl.attention_mask(flux.layout(PROMPT), 'text["mug"]->text[content]')
+
+
+@pytest.mark.parametrize("name", fl.core.layout.REGIONS)
+def test_a_regions_name_is_read_and_written_alike(name):
+    assert str(Region.parse(name)) == name
+    assert Region.parse(str(Region.parse(name))) == Region.parse(name)
 
 
 @pytest.mark.parametrize(
@@ -74,12 +140,12 @@ def test_a_prompt_that_does_not_fit_is_known_by_what_it_lost(flux):
     ],
 )
 def test_reference_sizes_mirror_the_pipeline(size, expected):
-    assert reference_size(*size) == expected
+    assert encoded_size(*size) == expected
 
 
 @given(st.integers(64, 3000), st.integers(64, 3000))
 @settings(max_examples=60, deadline=None)
-def test_reference_size_is_the_processors_arithmetic(width, height):
+def test_the_encoded_size_is_the_processors_arithmetic(width, height):
     from diffusers.pipelines.flux2.image_processor import Flux2ImageProcessor
 
     class Sized:
@@ -90,7 +156,7 @@ def test_reference_size_is_the_processors_arithmetic(width, height):
             return Sized(size)
 
     seen = Flux2ImageProcessor._resize_if_exceeds_area(Sized((width, height)), 1024 * 1024).size
-    assert reference_size(width, height) == (seen[0] // 16 * 16, seen[1] // 16 * 16)
+    assert encoded_size(width, height) == (seen[0] // 16 * 16, seen[1] // 16 * 16)
 
 
 @pytest.mark.parametrize(
@@ -108,7 +174,7 @@ def test_the_layout_of_a_run_is_what_the_transformer_is_given(flux, refs, size):
     finally:
         handle.remove()
     layout = flux.layout(PROMPT, ref=tuple(images), height=size[0], width=size[1])
-    assert from_call(seen[0], layout.texts) == layout
+    assert flux.family.shape(seen[0]) == (layout.rows, layout.text, layout.image, layout.refs)
     kwargs = seen[0]
     joint = kwargs["encoder_hidden_states"].shape[1] + kwargs["hidden_states"].shape[1]
     assert layout.length == joint
@@ -145,7 +211,7 @@ def test_masks_cut_exactly_the_named_pairs(data):
         end = data.draw(st.integers(stop + 1, length - 1))
         content = tuple(range(start, stop))
         template = tuple(i for i in range(end) if i not in content)
-        texts.append(TextTokens("x", length, content, template))
+        texts.append(TextTokens("x", length, {"content": content, "template": template}))
     grid = st.tuples(st.integers(1, 3), st.integers(1, 3))
     refs = data.draw(st.lists(grid, min_size=1, max_size=2))
     layout = fl.Layout(rows, length, data.draw(grid), tuple(refs), tuple(texts))

@@ -7,12 +7,13 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from fluxlens.judge import accuracy, oracle
+from fluxlens import oracle
 from fluxlens.mini.cast import TEST_PEOPLE
 from fluxlens.mini.drawings import Figure, FreeScene, Portrait, SceneView, Solid, StillLife
 from fluxlens.mini.people import ATTRIBUTES, neighbours
 from fluxlens.mini.scenes import Scene
 from fluxlens.mini.world import COLORS, NO_FREE, prompts, random_generation
+from tools import reading_accuracy as accuracy
 
 BEACH = Scene("beach", "dusk", 3, 0)
 SEED = 91_000  # of these tests alone

@@ -8,18 +8,17 @@ from dataclasses import replace
 import pytest
 from PIL import Image
 
-from fluxlens.judge import judge_accuracy
-from fluxlens.judge._cases import CASES
-from fluxlens.judge._rules import rule_of
+from fluxlens.judge import read_verdict_file
 from fluxlens.judge.base import Request
-from fluxlens.judge.oracle_judge import OracleJudge
 from fluxlens.judge.questions import load_questions
 from fluxlens.judge.run import run_judge
-from fluxlens.judge.verdicts import read_verdicts
 from fluxlens.mini.cast import TEST_PEOPLE
 from fluxlens.mini.drawings import Figure, Portrait, SceneView, Solid, StillLife
 from fluxlens.mini.scenes import Scene
 from fluxlens.mini.world import COLORS, NO_FREE, UNDYED
+from fluxlens.oracle import OracleJudge, rule_of
+from tools import verdict_accuracy
+from tools.labelled_cases import CASES
 
 PAPER, BLIND = load_questions(), load_questions("blind")
 RED, BLUE, UNDYED_MUG = (StillLife("mug", rgb) for rgb in (COLORS["red"], COLORS["blue"], UNDYED))
@@ -168,7 +167,7 @@ def test_processes_answer_as_one_does(tmp_path):
             out = tmp_path / str(processes)
             tally = run_judge(judge, [question], items, out, concurrency=2 * processes)
         assert (tally.judged, tally.passed, tally.failed) == (4, 2, 2)
-        found = read_verdicts(out / "verdicts/oracle" / f"{question.name}.csv", failures=True)
+        found = read_verdict_file(out / "verdicts/oracle" / f"{question.name}.csv", failures=True)
         rows.append({id: (row.passed, row.reason, row.error) for id, row in found.items()})
     assert rows[0] == rows[1]
     assert "96x96" in rows[0]["task_5"][2]
@@ -178,8 +177,8 @@ def test_processes_answer_as_one_does(tmp_path):
 
 def test_published_errors():
     """The table beside the oracle covers every rule, and says that most verdicts are right."""
-    table = json.loads(judge_accuracy.TABLE.read_text())
-    assert table["seed"] == judge_accuracy.SEED
+    table = json.loads(verdict_accuracy.TABLE.read_text())
+    assert table["seed"] == verdict_accuracy.SEED
     rules = {(q.family, q.recipe, q.set, q.counts) for q in (*PAPER.values(), *BLIND.values())}
     sets = {"paper": PAPER, "blind": BLIND}
     seen = set()

@@ -8,8 +8,8 @@ from html import unescape
 import pytest
 
 from fluxlens import pages
-from fluxlens._read_verdicts import NULL, Verdict
-from fluxlens.paper import load_paper
+from fluxlens.judge import NULL, Verdict
+from fluxlens.results import load_paper
 
 EVIL = '<script>alert("x")</script> & more'
 PLANS = {plan.judge: plan for plan in load_paper().cells}
@@ -19,9 +19,9 @@ def verdicts_of(rates, count=12):
     """For each question, verdicts of which the given share makes the table's outcome."""
     made = {}
     for name, share in rates.items():
-        passes = PLANS[name.removesuffix(NULL)].polarity == "passes"
+        passes = PLANS[name.removesuffix(NULL)].counts == "pass"
         ids = [f"solid_{('red', 'blue', 'pink')[n % 3]}_mug_s{n}" for n in range(count)]
-        made[name] = {e: Verdict(e, (n < share * count) == passes) for n, e in enumerate(ids)}
+        made[name] = {e: Verdict((n < share * count) == passes) for n, e in enumerate(ids)}
     return made
 
 

@@ -143,22 +143,22 @@ def test_a_file_of_ones_own():
 @pytest.mark.parametrize(
     ("old", "new", "says"),
     [
-        ("n = 3", "n = true", "a: 'n' must be a whole number"),
-        ("n = 3", "n = 0", "a: 'n' must be a whole number"),
-        ("n = 3", "n = 3\nmm = 1", "a: unknown key 'mm'"),
-        ('family = "color"', 'family = "colour"', "a: 'family' is one of"),
-        ('variant = "all"', 'variant = "ref->text"', "a: 'variant' is one of"),
+        ("n = 3", "n = true", "questions: judges.a.n: Input should be a valid integer, not True"),
+        ("n = 3", "n = 0", "judges.a.n: Input should be greater than 0, not 0"),
+        ("n = 3", "n = 3\nmm = 1", "judges.a.mm: Extra inputs are not permitted"),
+        ('family = "color"', 'family = "colour"', "judges.a.family: Input should be 'color', 's"),
+        ('variant = "all"', 'variant = "ref->text"', "judges.a: 'variant' is one of"),
         ('"reference", "lens"', '"reference", "lens", "t2i"', "2 labels for 3 images"),
         ('"reference", "lens"', '"lens", "lens"', "different roles"),
-        ('"reference", "lens"', '"lens", "face"', "different roles"),
-        ('paper = "q"', 'paper = "r"', "no [sets.paper.questions.r]"),
-        ('paper = "q"', 'blind = "q"', "a: 'paper' must be a text"),
-        ("Is it?", " ", "'text' must be a text"),
+        ('"reference", "lens"', '"lens", "face"', "judges.a.images.1: Input should be 'reference'"),
+        ('paper = "q"', 'paper = "r"', "a: there is no [sets.paper.questions.r]"),
+        ('paper = "q"', 'blind = "q"', "a: there is no [sets.paper.questions.]"),
+        ("Is it?", " ", "sets.paper.questions.q.text: String should match"),
         ('"Image 2 (of x):"', '"Image 3:"', "label 2 does not begin with 'Image 2'"),
-        ('counts = "pass"', 'counts = "yes"', "'counts' is one of"),
+        ('counts = "pass"', 'counts = "yes"', "q.counts: Input should be 'pass' or 'fail', not 'y"),
         ("n = 3", 'n = 3\nreplace = { "zz" = "y" }', "finds no 'zz'"),
         ('name = "a"', 'name = "a', "not TOML"),
-        ("system", "systen", "sets.paper: 'system' must be a text"),
+        ("system", "systen", "sets.paper.system: Field required"),
     ],
 )
 def test_errors_name_the_row(old, new, says):
@@ -169,7 +169,7 @@ def test_errors_name_the_row(old, new, says):
 
 def test_two_of_a_name():
     twice = GOOD + GOOD[GOOD.index("[[judges]]") :]
-    with pytest.raises(QuestionError, match="two judges of this name"):
+    with pytest.raises(QuestionError, match="two judges of one name"):
         read_questions(twice, "paper")
 
 

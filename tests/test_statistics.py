@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fluxlens.statistics import cluster_interval, kappa, paired, printed, wilson
+from fluxlens.results import cluster_interval, kappa, paired, printed, wilson
 
 # --- intervals -----------------------------------------------------------------------------------
 

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fluxlens.judge.questions import load_questions
-from fluxlens.paper import load_paper
+from fluxlens.results import load_paper
 from fluxlens.study.cells import EXTRAS, choose
 from fluxlens.study.paths import judged, nulls, reference_path
 from fluxlens.study.pictures import Picture, SourceRun

@@ -10,9 +10,9 @@ import tiny
 from study_tools import SHAPE, files, stamps
 
 import fluxlens as fl
+from fluxlens.results import place
 from fluxlens.study import Picture, open_study
 from fluxlens.study.treatments import Edit
-from fluxlens.tables import place
 from fluxlens.tasks import Assets, mini_tasks
 
 TASK = mini_tasks("color")[0]

@@ -8,8 +8,8 @@ import pytest
 import tiny
 from study_tools import SHAPE
 
-from fluxlens._read_verdicts import Verdict
-from fluxlens.judge.base import Verdict as Answer
+from fluxlens.judge import Verdict
+from fluxlens.judge import Verdict as Answer
 from fluxlens.study import open_study
 from fluxlens.study.asked import named
 from fluxlens.study.shown import as_columns, as_frames, ask_now, outcomes
@@ -24,7 +24,7 @@ def study(tmp_path_factory):
 
 def test_a_cut_stands_under_the_edit_with_its_verdict(study):
     (entity,) = study.examples("color", "attention_knockout", 1)
-    study.verdicts["ko_color_ref_to_image"] = {entity.id: Verdict(entity.id, passed=False)}
+    study.verdicts["ko_color_ref_to_image"] = {entity.id: Verdict(passed=False)}
     cuts = ["ref->image", "ref->text", "image->text"]
     (column,) = as_columns(study, [entity], "attention_knockout", cuts)
     assert list(column.pictures) == ["reference", "edit", *(f"{cut} cut" for cut in cuts)]
@@ -37,7 +37,7 @@ def test_a_cut_stands_under_the_edit_with_its_verdict(study):
 
 def test_a_pair_shows_both_sides(study):
     (entity,) = study.examples("style", "i2i_patch", 1)
-    study.verdicts["i2i2i_style"] = {entity.id: Verdict(entity.id, passed=True)}
+    study.verdicts["i2i2i_style"] = {entity.id: Verdict(passed=True)}
     (column,) = as_columns(study, [entity], "i2i_patch", ["all", "pad"])
     names = [f"{side} {what}" for what in ("reference", "edit") for side in ("source", "target")]
     assert list(column.pictures) == [*names, "patched", "patched, pad"]
@@ -108,8 +108,8 @@ def test_nothing_to_show_is_nothing_made(study):
 def test_outcomes_are_those_of_tables_and_of_controls():
     control = named("color", "attention_knockout", "ref->text[pad]")
     verdicts = {
-        control.name: {"a": Verdict("a", passed=True)},
-        "ko_color_ref_to_image": {"a": Verdict("a", passed=True)},
+        control.name: {"a": Verdict(passed=True)},
+        "ko_color_ref_to_image": {"a": Verdict(passed=True)},
     }
     assert outcomes(verdicts, "color", "attention_knockout", "ref->text[pad]") == {"a": True}
     assert outcomes(verdicts, "color", "attention_knockout", "ref->image") == {"a": False}

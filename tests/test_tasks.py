@@ -247,6 +247,38 @@ def test_everything_missing_is_told_at_once(data):
     require(mini_tasks() + paper_tasks(families="color"), Assets())
 
 
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("{", "line 2 is no task"),
+        ("[1, 2]", "line 2 is no task: line 2: Input should be a valid dictionary"),
+        ("\x00", "line 2 is no task"),
+    ],
+)
+def test_a_spoilt_list_of_tasks_is_named(tmp_path, text, says):
+    from fluxlens.tasks.paper import tasks_file
+
+    file = tmp_path / tasks_file("add")
+    file.parent.mkdir(parents=True)
+    file.write_text(f"\n{text}\n")
+    with pytest.raises(PaperDataError, match=says):
+        paper_tasks(tmp_path, "add")
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["a: [", "- 1", "", "fox: []", "_version: free\nfox: [{slug: snow}]", "_version: x\nfox: 3",
+     "_version: x\nfox: [{slug: ../../snow, prompt: the fox in this image}]",
+     "_version: x\n../fox: [{slug: snow, prompt: the fox in this image}]"],
+)  # fmt: skip
+def test_a_spoilt_list_of_prompts_is_named(tmp_path, text):
+    file = tmp_path / "data/tasks/customize/_style_prompts.yaml"
+    file.parent.mkdir(parents=True)
+    file.write_text(text)
+    with pytest.raises(PaperDataError, match=r"_style_prompts.yaml holds no prompts"):
+        paper_tasks(tmp_path, "style")
+
+
 def test_what_there_is_is_found(tmp_path):
     tasks = paper_tasks(families="people_shared")
     lost = missing(tasks, Assets(dreambench=tmp_path))

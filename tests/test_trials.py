@@ -5,8 +5,8 @@ from dataclasses import replace
 import pytest
 from PIL import Image
 
-from fluxlens import trials
-from fluxlens.wiring import Dose, Reading
+from fluxlens.pages import control_figures as trials
+from fluxlens.pages.known_answers import Dose, Reading
 
 BASE = Reading("wiring", "bound", "color", "t2i_lens", "all", "yes", "planted", "why", n=20)
 

@@ -2,26 +2,25 @@
 
 import pytest
 
-from fluxlens._read_verdicts import NULL, Verdict
-from fluxlens.claims import predictions
-from fluxlens.paper import load_paper
+from fluxlens.judge import NULL, Verdict
+from fluxlens.pages.known_answers import INSTRUMENTS, Reading, confusion, readings
+from fluxlens.results import load_paper
+from fluxlens.results.claims import predictions
 from fluxlens.study import entities, open_study
 from fluxlens.study.asked import named
-from fluxlens.wiring import INSTRUMENTS, Reading, confusion, readings
 
-POLARITY = {cell.judge: cell.polarity for cell in load_paper().cells}
+POLARITY = {cell.judge: cell.counts for cell in load_paper().cells}
 TASKS = [f"solid_{color}_mug_s{n}" for color in ("red", "blue") for n in range(10)]
 
 
 def verdicts_of(name, share, null=0.0):
     """Verdicts of which these shares make the outcome, with and without the intervention."""
     judge = name.partition("__")[0]
-    passes = POLARITY[judge] == "passes"
+    passes = POLARITY[judge] == "pass"
 
     def some(part):
         return {
-            task: Verdict(task, (n < round(part * len(TASKS))) == passes)
-            for n, task in enumerate(TASKS)
+            task: Verdict((n < round(part * len(TASKS))) == passes) for n, task in enumerate(TASKS)
         }
 
     return {name: some(share), judge + NULL: some(null)}

@@ -22,6 +22,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from fluxlens.files import file_name
 from fluxlens.loading import digest
 from fluxlens.mini.export import WEIGHTS
 from fluxlens.models import SHIPPED_NAMES
@@ -51,7 +52,7 @@ def judge_name(args: argparse.Namespace) -> str:
     """The folder of verdicts that a judge writes, which is what pages call it."""
     kind, _, model = args.judge.partition(":")
     name = {"claude": args.claude_model, "local": Path(model).name}.get(kind, kind)
-    return "".join(c if c.isalnum() or c in "-._" else "-" for c in name)
+    return file_name(name)
 
 
 def commands(part: str, args: argparse.Namespace) -> Iterator[list[str]]:

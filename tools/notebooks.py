@@ -305,7 +305,12 @@ def parameter(text: str) -> tuple[str, Any]:
     name, equals, value = text.partition("=")
     if not equals or not name.isidentifier():
         raise argparse.ArgumentTypeError(f"{text!r} is not NAME=VALUE")
-    return name, yaml.safe_load(value) if value else ""
+    try:
+        read = yaml.safe_load(value) if value else ""
+        json.dumps(read)
+    except (yaml.YAMLError, TypeError) as error:
+        raise argparse.ArgumentTypeError(f"{value!r} is no value: {error}") from None
+    return name, read
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from fluxlens.paper import FigurePlan, Table, load_paper
+from fluxlens.results import FigurePlan, Table, load_paper
 
 BOOK = Path(__file__).resolve().parent.parent / "book"
 FIGURES = {

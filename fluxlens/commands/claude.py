@@ -42,7 +42,7 @@ def add_claude(parser: argparse.ArgumentParser, concurrency: str, model: str | N
 @contextmanager
 def asking(make: Callable[[], AbstractContextManager[T]]) -> Iterator[T]:
     """A client, open; what it lacks (the SDK, a key) is a `ValueError` for the user."""
-    from fluxlens.judge.base import JudgeStopped
+    from fluxlens.judge import JudgeStopped
 
     try:
         client = make()

@@ -17,12 +17,12 @@ __all__ = ["register"]
 
 
 def _disagreements(args: argparse.Namespace) -> None:
-    from fluxlens.judge.disagree import page, show_disagreements
-    from fluxlens.judge.questions import load_questions
+    from fluxlens.files import write_whole
+    from fluxlens.judge import load_questions, read_verdicts
+    from fluxlens.pages import disagreements_page, show_disagreements
     from fluxlens.study.cells import choose
     from fluxlens.study.paths import judged
     from fluxlens.study.world import world_of
-    from fluxlens.tables import read_verdicts
     from fluxlens.tasks import Assets
 
     world, data = args.world or world_of(args.model), Assets.from_environment(args.paper_data).data
@@ -43,7 +43,7 @@ def _disagreements(args: argparse.Namespace) -> None:
     if not parts:
         raise ValueError(f"no question was answered by both {one} and {two}")
     title = f"{args.model}: where {one} and {two} differ"
-    args.to.write_text(page(parts, title), encoding="utf-8")
+    write_whole(args.to, disagreements_page(parts, title))
     print(args.to)
 
 

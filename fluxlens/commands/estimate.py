@@ -72,7 +72,7 @@ def register(commands: Any) -> None:
 
 
 def _estimate(args: argparse.Namespace) -> None:
-    from fluxlens.judge.prices import load_prices
+    from fluxlens.judge import load_prices
     from fluxlens.study.estimate import SUSTAINED, gpus, make_estimate
     from fluxlens.study.sampling import KLEIN
     from fluxlens.study.shapes import model_shape

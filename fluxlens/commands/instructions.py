@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from fluxlens.commands.claude import PAPERS_JUDGE, add_claude, asking, stoppable
 
 if TYPE_CHECKING:
-    from fluxlens.judge.writer import ClaudeWriter
+    from fluxlens.tasks.claude_writer import ClaudeWriter
 
 __all__ = ["register"]
 
@@ -69,19 +69,19 @@ def _lay_out(args: argparse.Namespace) -> None:
 
 
 def _claude(args: argparse.Namespace) -> None:
-    from fluxlens.judge.prices import Budget
+    from fluxlens.judge import Budget
     from fluxlens.tasks import Assets
     from fluxlens.tasks.wanted import wanted
 
     items = wanted(args.family, Assets.from_environment(args.paper_data), args.limit)
 
     def make() -> ClaudeWriter:
-        from fluxlens.judge.writer import ClaudeWriter
+        from fluxlens.tasks.claude_writer import ClaudeWriter
 
         return ClaudeWriter(args.claude_model, budget=Budget(args.budget))
 
     with asking(make) as writer, stoppable():
-        from fluxlens.judge.writer import write_all
+        from fluxlens.tasks.claude_writer import write_all
 
         tally = write_all(
             items, writer, args.to, attempts=args.attempts, concurrency=args.concurrency,

@@ -21,9 +21,7 @@ from fluxlens.commands.claude import PAPERS_JUDGE, add_claude, asking, stoppable
 from fluxlens.commands.study import add_part
 
 if TYPE_CHECKING:
-    from fluxlens.judge.base import Images, Judge
-    from fluxlens.judge.questions import Question
-    from fluxlens.judge.run import Tally
+    from fluxlens.judge import Images, Judge, Question, Tally
 
     Work = dict[Question, Mapping[str, Images]]
 
@@ -31,7 +29,7 @@ __all__ = ["add_pictures", "model_of", "register"]
 
 
 def _judge(args: argparse.Namespace) -> None:
-    from fluxlens.judge.run import run_judge
+    from fluxlens.judge import run_judge
 
     _check(args)
     work, missing = _work(args)
@@ -83,8 +81,7 @@ def model_of(args: argparse.Namespace) -> Path:
 
 def _work(args: argparse.Namespace) -> tuple[Work, int]:
     """The chosen questions with what can be asked now, and how much cannot: pictures not made."""
-    from fluxlens._read_verdicts import NULL
-    from fluxlens.judge.questions import load_questions
+    from fluxlens.judge import NULL, load_questions
     from fluxlens.study.asked import questions_of
     from fluxlens.study.cells import choose
     from fluxlens.study.paths import judged, nulls
@@ -127,19 +124,18 @@ def _made(args: argparse.Namespace) -> Iterator[Judge]:
     """The judge that these options mean."""
     kind, _, name = args.judge.partition(":")
     if kind == "local":
-        from fluxlens.judge.local import LocalJudge
+        from fluxlens.judge import LocalJudge
 
         yield LocalJudge(name)
     elif kind == "oracle":
-        from fluxlens.judge.oracle_judge import OracleJudge
+        from fluxlens.oracle import OracleJudge
 
         with OracleJudge(_workers(args)) as oracle:
             yield oracle
     else:
 
         def make() -> AbstractContextManager[Judge]:
-            from fluxlens.judge.claude import ClaudeJudge
-            from fluxlens.judge.prices import Budget
+            from fluxlens.judge import Budget, ClaudeJudge
 
             return ClaudeJudge(args.claude_model, budget=Budget(args.budget))
 

@@ -471,7 +471,8 @@ class Watch:
         """Tell the run and step of a transformer call by its schedule, layout and inputs."""
         now, scheduler = self.now, self.model.pipe.scheduler
         times, index = getattr(scheduler, "timesteps", ()), getattr(scheduler, "step_index", 0) or 0
-        time, hidden = float(call["timestep"].flatten()[0]), call["hidden_states"]
+        time, hidden = call["timestep"].flatten()[0], call["hidden_states"]
+        time = 0.0 if time.is_meta else float(time)  # operations are counted without numbers
         planned = getattr(scheduler, "num_inference_steps", None) is not None and index < len(times)
         # bfloat16 keeps three digits of a time
         scheduled = planned and abs(float(times[index]) / 1000 - time) <= 0.005

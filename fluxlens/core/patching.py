@@ -31,16 +31,16 @@ class Activations:
         editor.edit("draw a mug in this color", ref=red)
     acts["double.1", 0].shape          # (rows, tokens, width)
     ```
-    `layouts` holds one layout per row: what the positions mean. `schedule` are the noise levels of
-    the run they come from. `origin` refers to its transformer: rows are patched into no other
-    model, unless you set it to None.
+    `layouts` holds one layout per row: what the positions mean; `schedules` the noise levels of
+    each row's run, which differ with the size of its image. `origin` refers to its transformer:
+    rows are patched into no other model, unless you set it to None.
     """
 
     region: Region
-    schedule: tuple[float, ...] | None = None
     data: dict[tuple[str, int], Float[Tensor, "rows tokens width"]] = field(default_factory=dict)
     positions: Int[Tensor, "rows tokens"] | None = None
     layouts: tuple[Layout, ...] = ()
+    schedules: tuple[tuple[float, ...] | None, ...] = ()
     origin: Callable[[], object] | None = None
 
     def __getitem__(self, key: tuple[str, int]) -> Float[Tensor, "rows tokens width"]:
@@ -76,8 +76,9 @@ class Activations:
         assert self.positions is not None
         data = {key: value[index] for key, value in self.data.items() if key[0] in keep}
         layouts = tuple(self.layouts[i] for i in index)
+        schedules = tuple(self.schedules[i] for i in index)
         at = self.positions[index]
-        return Activations(self.region, self.schedule, data, at, layouts, self.origin)
+        return Activations(self.region, data, at, layouts, schedules, self.origin)
 
 
 class Capture(Intervention):
@@ -99,6 +100,7 @@ class Capture(Intervention):
         self._order: list[int] = []
         self._positions: list[Tensor] = []
         self._layouts: list[Layout] = []
+        self._schedules: list[tuple[float, ...] | None] = []
         return self.acts
 
     def prepare(self, run: Run) -> None:
@@ -117,7 +119,7 @@ class Capture(Intervention):
         self._positions.append(groups[0][1])
         self._order += rows
         self._layouts += [run.layout.take([n]) for n in local]
-        self.acts.schedule = run.schedule
+        self._schedules += [run.schedule] * len(local)
 
     def finish(self) -> None:
         """Put rows that ran in different batches back in the caller's order."""
@@ -129,6 +131,7 @@ class Capture(Intervention):
             self.acts.data[key] = whole if back == sorted(back) else whole[back]
         self.acts.positions = torch.cat(self._positions)[back]
         self.acts.layouts = tuple(self._layouts[i] for i in back)
+        self.acts.schedules = tuple(self._schedules[i] for i in back)
 
 
 class Apply(Intervention):
@@ -261,21 +264,21 @@ class Patch(Intervention):
             source_row = 0 if acts.rows == 1 else list(targets).index(run.rows[n])
             source, target = acts.layouts[source_row], run.layout.take([n])
             self._check_row(source, target)
+            self._check_schedule(acts.schedules[source_row], run)
             ruling = source if self.positions == "source" else target
             held = {p: i for i, p in enumerate(acts.positions[source_row].tolist())}
             for position in ruling.positions(self.region):
                 if position not in held:
                     raise ValueError(f"{self.region} is not within the captured {acts.region}")
                 index.append((n, position, source_row, held[position]))
-        self._check_schedule(run)
         self._index[run.number] = torch.tensor(index).unbind(1)
 
-    def _check_schedule(self, run: Run) -> None:
+    def _check_schedule(self, captured: tuple[float, ...] | None, run: Run) -> None:
         acts = self.acts
         if self.source_step is not None:
             return
-        if acts.schedule != run.schedule:
-            counts = [0 if s is None else len(s) for s in (acts.schedule, run.schedule)]
+        if captured != run.schedule:
+            counts = [0 if s is None else len(s) for s in (captured, run.schedule)]
             steps = f"the captured run had {counts[0]} steps, this one has {counts[1]}"
             if counts[0] == counts[1]:
                 steps = "the captured run had as many steps by another scheduler or shift"

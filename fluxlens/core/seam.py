@@ -406,7 +406,8 @@ def attention_mask(
 
     ```python
     mask = fl.attention_mask(editor.layout(prompt, ref=red), "ref->text")
-    editor.pipe(prompt, image=red, attention_kwargs={"attention_mask": mask}, **editor.pipe_kwargs)
+    kwargs = {"attention_kwargs": {"attention_mask": mask}, **editor.pipe_kwargs}
+    editor.pipe(prompt=prompt, image=red, **kwargs)
     ```
     is a knockout of FLUX.2 in all blocks without a hook. One mask serves the batch where its rows
     agree.

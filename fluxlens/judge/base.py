@@ -14,6 +14,7 @@ many requests at once and asked for the answers later.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -34,12 +35,16 @@ Images = Mapping[Role, Picture]
 
 @dataclass(frozen=True)
 class Request:
-    """One question about one entity: a task, or a pair of tasks, and its pictures by role."""
+    """One question about one entity: a task, or a pair of tasks, and its pictures by role.
+
+    `ValueError` where a role of the question has no picture.
+    """
 
     entity_id: str
     question: Question
     images: Images
     shared: int = 0  # how many of the first pictures the next request of this entity has too
+    pictures: str = ""  # `fingerprint` of the images, where a verdict is to be kept
 
     def __post_init__(self) -> None:
         missing = [role for role in self.question.images if role not in self.images]
@@ -50,7 +55,7 @@ class Request:
             )
 
     def labelled(self) -> tuple[tuple[str, Picture], ...]:
-        """The pictures in order, each under its label."""
+        """Return the pictures in order, each under its label."""
         pictures = [self.images[role] for role in self.question.images]
         return tuple(zip(self.question.labels, pictures, strict=True))
 
@@ -60,25 +65,45 @@ class Verdict:
     """A judge's answer, or why there is none: then ``passed`` is None and ``error`` says it.
 
     ``reason`` is whatever the judge wrote: text of unknown origin, to be escaped wherever it is
-    shown. As in the authors' files ``input_tokens`` leaves out what a cache wrote or read.
+    shown. As in the authors' files ``input_tokens`` leaves out what a cache wrote or read. What
+    stands from ``entity_id`` on is known of verdicts that were read from a file.
 
     >>> Verdict(None, "", model="m", error="no answer").passed is None
     True
     """
 
     passed: bool | None
-    reason: str
-    model: str
+    reason: str = ""
+    model: str = ""
     input_tokens: int = 0
     output_tokens: int = 0
     cache_read_tokens: int = 0
     cache_write_tokens: int = 0
     cost: float = 0.0  # USD; for what may have been charged unseen, the most that it can have been
     error: str = ""
+    entity_id: str = ""
+    question: str = ""  # `Question.digest`; blank in the authors' files
+    judged_at: str = ""  # ISO 8601, UTC
+    pictures: str = ""  # `fingerprint` of what was judged; blank in older files
+    counts: str = ""  # "pass" or "fail": which answer a table counts, if not as for the paper's set
 
     def __post_init__(self) -> None:
         if (self.passed is None) != bool(self.error):
             raise ValueError("a verdict has either an answer or an error")
+        numbers = (self.input_tokens, self.output_tokens, self.cache_read_tokens,
+                   self.cache_write_tokens, self.cost)  # fmt: skip
+        if not all(math.isfinite(number) and number >= 0 for number in numbers):
+            raise ValueError(f"tokens and cost are numbers from 0 on, not {numbers}")
+
+    def makes_outcome(self, counts: str) -> bool:
+        """Whether it makes the outcome that a table counts (*observed*, *destroyed*, ...).
+
+        ``counts`` is the answer that does so under the paper's question: "pass" or "fail".
+
+        >>> Verdict(False).makes_outcome("fail")
+        True
+        """
+        return self.passed == ((self.counts or counts) == "pass")
 
 
 class JudgeFailure(RuntimeError):

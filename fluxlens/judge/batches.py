@@ -10,31 +10,96 @@ not sent again, and its money stays set aside.
 
 from __future__ import annotations
 
+import json
 import logging
+import os
 import time
 import uuid
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Annotated, Self
 
+from pydantic import Field
+
+from fluxlens.files import checked, lock, write_whole
 from fluxlens.judge.base import (
     BatchJudge,
     BatchPending,
     BudgetSpent,
     JudgeFailure,
+    JudgeStopped,
     Request,
     Verdict,
-)
-from fluxlens.judge.batch_state import Batch, BatchState, Item, Key
+)  # fmt: skip
 from fluxlens.judge.prices import Budget
-from fluxlens.judge.verdicts import VerdictFile
+from fluxlens.judge.verdicts import VerdictError, VerdictFile
 
-__all__ = ["run_batches"]
+__all__ = ["Batch", "BatchState", "Item", "Key", "run_batches"]
 
 log = logging.getLogger(__name__)
 
 MOST_REQUESTS = 10_000
 MOST_BYTES = 128 * 2**20  # of the 256 MB that the API takes
 READINGS = 3
+MOST_REFUSED = 3  # submissions in a row, and the rest is not sent
+
+Key = tuple[str, str]  # a question: its set and its name
+
+
+@dataclass(frozen=True)
+class Item:
+    """One request of a batch, and what is set aside for it."""
+
+    set: str
+    question: str
+    entity_id: str
+    dollars: Annotated[float, Field(ge=0, allow_inf_nan=False)]
+    pictures: str = ""
+
+    @property
+    def key(self) -> Key:
+        return self.set, self.question
+
+
+@dataclass
+class Batch:
+    """A batch that was sent, or was about to be when the process ended: then it has no id."""
+
+    items: dict[str, Item]
+    sent_at: float
+    id: str | None = None
+
+
+@dataclass
+class BatchState:
+    """The batches under way, in a JSON file that one process holds."""
+
+    path: Path
+    batches: list[Batch] = field(default_factory=list)
+
+    def __enter__(self) -> Self:
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        self._lock = lock(self.path.with_suffix(".lock"))
+        try:
+            text = self.path.read_text("utf-8") if self.path.exists() else "[]"
+            self.batches = checked(list[Batch], json.loads(text), "batches")
+        except ValueError as error:
+            os.close(self._lock)
+            raise VerdictError(f"{self.path}: not a file of batches: {error}") from None
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        os.close(self._lock)
+
+    def save(self) -> None:
+        """Write the file whole, or not at all."""
+        write_whole(self.path, json.dumps([asdict(batch) for batch in self.batches], indent=1))
+
+    def drop(self, batch: Batch) -> None:
+        """Be done with a batch."""
+        self.batches.remove(batch)
+        self.save()
 
 
 def run_batches(
@@ -52,7 +117,8 @@ def run_batches(
 
     Batches of an earlier run come first; one that holds questions of which ``files`` has none is
     left for another run. `BudgetSpent` when the next request does not fit any more and all that
-    were sent are collected; `BatchPending` when running again must collect the rest.
+    were sent are collected; `BatchPending` when running again must collect the rest;
+    `JudgeStopped` after three submissions in a row were refused.
     """
     run = _Run(judge, files, state, budget, poll, on_verdict, sleep)
     run.resume()
@@ -81,6 +147,7 @@ class _Run:
     poll: float
     on_verdict: Callable[[Verdict], None]
     sleep: Callable[[float], None]
+    refused: int = 0  # in a row
 
     def mine(self) -> list[Batch]:
         """The batches all of whose questions are being run."""
@@ -101,7 +168,8 @@ class _Run:
     def open_items(self, batch: Batch) -> dict[str, Item]:
         return {
             id: item for id, item in batch.items.items()
-            if item.key not in self.files or item.entity_id not in self.files[item.key]
+            if item.key not in self.files
+            or not self.files[item.key].holds(item.entity_id, item.pictures)
         }  # fmt: skip
 
     def send(
@@ -136,8 +204,8 @@ class _Run:
         stem = uuid.uuid4().hex[:16]
         named = [(f"{stem}-{number}", request) for number, (request, _) in enumerate(chunk)]
         items = {
-            id: Item(request.question.set, request.question.name, request.entity_id, dollars)
-            for (id, request), (_, dollars) in zip(named, chunk, strict=True)
+            id: Item(r.question.set, r.question.name, r.entity_id, dollars, r.pictures)
+            for (id, r), (_, dollars) in zip(named, chunk, strict=True)
         }
         batch = Batch(items, time.time())
         self.state.batches.append(batch)
@@ -149,10 +217,16 @@ class _Run:
             self.look_for(batch)
         except JudgeFailure as error:
             self.fail(batch, str(error))
+            self.refused += 1
+            if self.refused >= MOST_REFUSED:
+                raise JudgeStopped(
+                    f"{self.refused} batches in a row were refused, the last: {error}"
+                ) from None
         except Exception:  # nothing was taken: JudgeStopped
             self.release(batch)
             raise
         else:
+            self.refused = 0
             self.state.save()
 
     def look_for(self, batch: Batch) -> None:
@@ -222,10 +296,10 @@ class _Run:
         """Write one answer down, unless an earlier run did."""
         item = batch.items.pop(id)
         file = self.files[item.key]
-        if item.entity_id in file:
+        if file.holds(item.entity_id, item.pictures):
             return
         self.budget.settle(item.dollars, verdict.cost)
-        file.add(item.entity_id, verdict)
+        file.add(item.entity_id, verdict, item.pictures)
         self.on_verdict(verdict)
 
     def fail(self, batch: Batch, why: str, charged: bool = False) -> None:
@@ -242,5 +316,5 @@ class _Run:
 
     def record(self, request: Request, verdict: Verdict) -> None:
         file = self.files[request.question.set, request.question.name]
-        file.add(request.entity_id, verdict)
+        file.add(request.entity_id, verdict, request.pictures)
         self.on_verdict(verdict)

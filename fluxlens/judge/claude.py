@@ -16,10 +16,16 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from fluxlens.judge.base import BatchPending, JudgeFailure, Request, Verdict
-from fluxlens.judge.messages import ClaudeMessages, SubmissionLost, once
-from fluxlens.judge.sdk import anthropic
+from fluxlens.judge.claude_client import (
+    FRAME_TOKENS,
+    ClaudeMessages,
+    SubmissionLost,
+    anthropic,
+    image_block,
+    once,
+)  # fmt: skip
 
-__all__ = ["ClaudeJudge"]
+__all__ = ["FRAME_TOKENS", "ClaudeJudge", "ClaudeMessages", "image_block"]
 
 CLOCKS_APART = 120.0  # seconds by which our clock and the API's may differ
 

@@ -14,15 +14,17 @@ from __future__ import annotations
 import io
 import random
 from collections.abc import Iterable
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from PIL import Image
 
 from fluxlens.judge.base import Picture, Request, Verdict
+from fluxlens.judge.image_payload import changed, fingerprint, opened
 from fluxlens.judge.questions import Question
 from fluxlens.judge.run import Items
-from fluxlens.judge.verdicts import VerdictFile, read_verdicts, verdict_path
+from fluxlens.judge.verdicts import VerdictFile, belongs, read_verdict_file, verdict_path
 
 if TYPE_CHECKING:
     import ipywidgets
@@ -61,13 +63,17 @@ class HumanJudge:
             raise ValueError("there is nothing to label: no items for these questions")
         chosen = random.Random(seed).sample(every, min(sample, len(every)))
         self.total = len(chosen)
-        self._todo = [request for request in chosen if not self._answered(request)]
+        answers = {q: read_verdict_file(self._path(q)) for q in {r.question for r in chosen}}
+
+        def answered(request: Request) -> bool:
+            seen = [picture for _, picture in request.labelled()]
+            before = answers[request.question].get(request.entity_id)
+            return belongs(before, request.pictures, changed(seen))
+
+        self._todo = [request for request in map(_known, chosen) if not answered(request)]
 
     def _path(self, question: Question) -> Path:
         return verdict_path(self.results, self.name, question)
-
-    def _answered(self, request: Request) -> bool:
-        return request.entity_id in read_verdicts(self._path(request.question))
 
     @property
     def left(self) -> int:
@@ -85,7 +91,7 @@ class HumanJudge:
         if request is None:
             raise ValueError("everything in the sample is answered")
         with VerdictFile(self._path(request.question), request.question) as file:
-            file.add(request.entity_id, Verdict(passed, reason, model=self.name))
+            file.add(request.entity_id, Verdict(passed, reason, self.name), request.pictures)
         del self._todo[0]
 
     def skip(self) -> None:
@@ -128,6 +134,11 @@ class HumanJudge:
         return ipywidgets.VBox([where, pictures, asked, reason, ipywidgets.HBox([yes, no, skip])])
 
 
+def _known(request: Request) -> Request:
+    """The same with its pictures' fingerprint."""
+    return replace(request, pictures=fingerprint(picture for _, picture in request.labelled()))
+
+
 def _items(items: Items, question: Question) -> Any:
     return items(question) if callable(items) else items.get(question.name, {})
 
@@ -141,11 +152,9 @@ def _labelled(label: str, picture: Picture) -> ipywidgets.VBox:
 
 def _png(picture: Picture) -> bytes:
     """A picture's pixels and nothing else: a file's record says what was done to it."""
-    if not isinstance(picture, Image.Image):
-        with Image.open(picture) as opened:
-            return _png(opened.convert("RGB"))
-    bare = Image.new("RGB", picture.size)
-    bare.paste(picture)
+    image = opened(picture).convert("RGB")
+    bare = Image.new("RGB", image.size)
+    bare.paste(image)
     data = io.BytesIO()
     bare.save(data, "PNG")
     return data.getvalue()

@@ -4,7 +4,7 @@
 >>> run_judge(judge, load_questions().values(), items, "results/klein-9b")
 
 The same labelled pictures and question as Claude gets (Appendix E), through the model's own chat
-template, answered greedily; what is not one line of the JSON asked for is a recorded failure.
+template, answered greedily; what holds no verdict is a recorded failure.
 """
 
 from __future__ import annotations
@@ -13,10 +13,10 @@ import threading
 from pathlib import Path
 from typing import Any
 
-from PIL import Image
-
-from fluxlens.judge.base import Picture, Request, Verdict
-from fluxlens.judge.reply import ReplyError, parse_reply
+from fluxlens.files import file_name
+from fluxlens.judge.base import Request, Verdict
+from fluxlens.judge.image_payload import opened
+from fluxlens.judge.parse_reply import ReplyError, parse_reply
 from fluxlens.references import prepare
 
 __all__ = ["LocalJudge"]
@@ -46,8 +46,7 @@ class LocalJudge:
             raise ValueError(f"{model} has no chat template, so it cannot be asked a question")
         where = device or ("cuda" if torch.cuda.is_available() else "cpu")
         self.model = self.model.to(where).eval()
-        last = Path(model).name
-        self.name = "".join(c if c.isalnum() or c in "-._" else "-" for c in last)
+        self.name = file_name(Path(model).name)
         self._lock = threading.Lock()
 
     def ask(self, request: Request) -> Verdict:
@@ -82,14 +81,7 @@ def _messages(request: Request) -> list[dict[str, Any]]:
     content: list[dict[str, Any]] = []
     for label, picture in request.labelled():
         content.append({"type": "text", "text": label})
-        content.append({"type": "image", "image": _open(picture)})
+        content.append({"type": "image", "image": prepare(opened(picture))})
     content.append({"type": "text", "text": request.question.text})
     system = [{"type": "text", "text": request.question.system}]
     return [{"role": "system", "content": system}, {"role": "user", "content": content}]
-
-
-def _open(picture: Picture) -> Image.Image:
-    if isinstance(picture, Image.Image):
-        return prepare(picture)
-    with Image.open(picture) as image:
-        return prepare(image)

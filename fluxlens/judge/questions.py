@@ -8,8 +8,8 @@
 
 A judge is named as the authors name its file of verdicts. One that answers "pass" says the question
 is true; whether that makes the table's outcome (color *observed*, *destroyed*, *transferred*) or
-its opposite is the question's polarity, ``counts``. Everything is read from ``questions.toml``,
-where each text says whether it is quoted, derived from a quoted one, or ours.
+its opposite is what ``counts`` says. Everything is read from ``questions.toml``, where each text
+says whether it is quoted, derived from a quoted one, or ours.
 """
 
 from __future__ import annotations
@@ -20,11 +20,15 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
 from importlib import resources
-from typing import Any, Literal, get_args
+from typing import Annotated, Literal, get_args
+
+from pydantic import BaseModel, Field, StringConstraints, model_validator
+
+from fluxlens.files import checked
 
 __all__ = [
-    "Family", "Outcome", "Question", "QuestionError", "QuestionSet", "Recipe", "Role", "Source",
-    "load_kept", "load_questions", "read_questions",
+    "Counts", "Family", "Outcome", "Question", "QuestionError", "QuestionSet", "Recipe", "Role",
+    "Source", "load_kept", "load_questions", "read_questions",
 ]  # fmt: skip
 
 QuestionSet = Literal["paper", "blind"]
@@ -79,7 +83,7 @@ class Question:
         return hashlib.sha256(sent.encode()).hexdigest()[:12]
 
     def outcome_of(self, passed: bool) -> bool:
-        """Whether a verdict makes the outcome that the table counts.
+        """Say whether a verdict makes the outcome that the table counts.
 
         >>> load_questions()["ko_color_ref_to_image"].outcome_of(True)  # it still shows the color
         False
@@ -88,7 +92,7 @@ class Question:
 
 
 def load_questions(set: QuestionSet = "paper") -> Mapping[str, Question]:
-    """The judges by name, in the data file's order, with the paper's wording or the blind one.
+    """Load the judges by name, in the data file's order, with the paper's wording or the blind one.
 
     >>> questions = load_questions()
     >>> len(questions), sum(question.n for question in questions.values())
@@ -100,7 +104,7 @@ def load_questions(set: QuestionSet = "paper") -> Mapping[str, Question]:
 
 
 def load_kept(set: QuestionSet = "paper") -> Mapping[str, Question]:
-    """Family → what is asked of a steered picture beside its property: is the rest still there?
+    """Load, by family, what is asked of a steered picture beside its property: is the rest there?
 
     >>> load_kept()["color"].outcome
     'kept'
@@ -109,12 +113,14 @@ def load_kept(set: QuestionSet = "paper") -> Mapping[str, Question]:
 
 
 @cache
-def _shipped(rows: str) -> dict[str, dict[str, Question]]:
+def _shipped(rows: Literal["judges", "kept"]) -> dict[str, dict[str, Question]]:
     text = resources.files("fluxlens.judge").joinpath("questions.toml").read_text("utf-8")
     return {name: read_questions(text, name, rows) for name in get_args(QuestionSet)}
 
 
-def read_questions(text: str, set: QuestionSet, rows: str = "judges") -> dict[str, Question]:
+def read_questions(
+    text: str, set: QuestionSet, rows: Literal["judges", "kept"] = "judges"
+) -> dict[str, Question]:
     """Parse and check a data file of questions; `QuestionError` names the row and what is wrong.
 
     >>> read_questions("judges = []", "paper")
@@ -122,107 +128,88 @@ def read_questions(text: str, set: QuestionSet, rows: str = "judges") -> dict[st
     fluxlens.judge.questions.QuestionError: questions: no [sets.paper]
     """
     try:
-        data = tomllib.loads(text)
+        file = checked(_File, tomllib.loads(text), "questions")
+        if set not in file.sets:
+            raise ValueError(f"questions: no [sets.{set}]")
+        questions = [row.question(set, file.sets[set]) for row in getattr(file, rows)]
     except tomllib.TOMLDecodeError as error:
         raise QuestionError(f"questions: not TOML: {error}") from None
-    try:
-        chosen = data["sets"][set]
-    except KeyError:
-        raise QuestionError(f"questions: no [sets.{set}]") from None
-    judges: dict[str, Question] = {}
-    for row in data.get(rows, []):
-        question = _question(row, set, chosen)
-        if question.name in judges:
-            raise QuestionError(f"{question.name}: there are two judges of this name")
-        judges[question.name] = question
-    return judges
+    except ValueError as error:
+        raise QuestionError(str(error)) from None
+    named = {question.name: question for question in questions}
+    if len(named) < len(questions):
+        raise QuestionError("questions: there are two judges of one name")
+    return named
 
 
-class _Table:
-    """A TOML table whose every value is asked for with its type."""
-
-    def __init__(self, where: str, values: object) -> None:
-        self.where = where
-        if not isinstance(values, dict):
-            raise QuestionError(f"{where}: expected a table, found {values!r}")
-        self.values: dict[str, Any] = values
-
-    def text(self, key: str, default: str | None = None) -> str:
-        value = self.values.get(key, default)
-        if not isinstance(value, str) or (not value.strip() and value != default):
-            raise QuestionError(f"{self.where}: {key!r} must be a text, not {value!r}")
-        return value
-
-    def one_of(self, key: str, choices: tuple[str, ...]) -> Any:
-        value = self.text(key)
-        if value not in choices:
-            raise QuestionError(f"{self.where}: {key!r} is one of {choices}, not {value!r}")
-        return value
-
-    def texts(self, key: str) -> tuple[str, ...]:
-        value = self.values.get(key)
-        if not isinstance(value, list) or not all(isinstance(item, str) for item in value):
-            raise QuestionError(f"{self.where}: {key!r} must be a list of texts, not {value!r}")
-        return tuple(value)
-
-    def only(self, *keys: str) -> None:
-        unknown = sorted({*self.values} - {*keys})
-        if unknown:
-            raise QuestionError(f"{self.where}: unknown key {', '.join(map(repr, unknown))}")
+Words = Annotated[str, StringConstraints(pattern=r"\S")]
 
 
-def _question(values: object, set: QuestionSet, chosen: Mapping[str, Any]) -> Question:
-    row = _Table("judges", values)
-    name = row.where = row.text("name")
-    row.only(
-        "name", "family", "recipe", "variant", "n", "outcome", "images", "questions", "replace"
-    )
-    recipe = row.one_of("recipe", get_args(Recipe))
-    n = row.values.get("n")
-    if type(n) is not int or n < 1:
-        raise QuestionError(f"{name}: 'n' must be a whole number above 0, not {n!r}")
-    images = row.texts("images")
-    unknown = [role for role in images if role not in get_args(Role)]
-    if unknown or len({*images}) != len(images) or not 2 <= len(images) <= 4:
-        raise QuestionError(f"{name}: 'images' must be two to four different roles: {images}")
+class _Text(BaseModel, extra="forbid"):
+    """One question's words in one set."""
 
-    key = _Table(name, row.values.get("questions")).text(set)
-    if key not in chosen.get("questions", {}):
-        raise QuestionError(f"{name}: there is no [sets.{set}.questions.{key}]")
-    asked = _Table(f"sets.{set}.questions.{key}", chosen["questions"][key])
-    asked.only("source", "appendix", "counts", "labels", "text")
-    source: Source = asked.one_of("source", get_args(Source))
-    text = asked.text("text")
-    if "labels" in asked.values:
-        labels = asked.texts("labels")
-    else:
-        labels = tuple(f"Image {number}:" for number in range(1, len(images) + 1))
-    if len(labels) != len(images):
-        raise QuestionError(f"{name}: {len(labels)} labels for {len(images)} images")
-    if set == "paper":
-        for old, new in _Table(name, row.values.get("replace", {})).values.items():
+    source: Source
+    appendix: str = ""
+    counts: Counts
+    labels: tuple[str, ...] = ()
+    text: Words
+
+
+class _Set(BaseModel, extra="forbid"):
+    source: Source = "ours"
+    appendix: str = ""
+    system: Words
+    questions: dict[str, _Text] = {}
+
+
+class _Row(BaseModel, extra="forbid"):
+    """One judge: what it sees, and which question it is asked in each set."""
+
+    name: Words
+    family: Family
+    recipe: Recipe
+    variant: str
+    n: Annotated[int, Field(strict=True, gt=0)]
+    outcome: Outcome
+    images: Annotated[tuple[Role, ...], Field(min_length=2, max_length=4)]
+    questions: dict[QuestionSet, str]
+    replace: dict[str, str] = {}
+
+    @model_validator(mode="after")
+    def _consistent(self) -> _Row:
+        if self.variant not in _VARIANTS[self.recipe]:
+            raise ValueError(f"'variant' is one of {_VARIANTS[self.recipe]}, not {self.variant!r}")
+        if len({*self.images}) < len(self.images):
+            raise ValueError(f"'images' must be different roles: {self.images}")
+        return self
+
+    def question(self, set: QuestionSet, chosen: _Set) -> Question:
+        key = self.questions.get(set, "")
+        if key not in chosen.questions:
+            raise ValueError(f"{self.name}: there is no [sets.{set}.questions.{key}]")
+        words = chosen.questions[key]
+        text, source, images = words.text, words.source, self.images
+        labels = words.labels or tuple(f"Image {n}:" for n in range(1, len(images) + 1))
+        for old, new in self.replace.items() if set == "paper" else ():
             if not any(old in part for part in (text, *labels)):
-                raise QuestionError(f"{name}: 'replace' finds no {old!r} in {key!r}")
-            if old in text:
-                source = "derived"
+                raise ValueError(f"{self.name}: 'replace' finds no {old!r} in {key!r}")
+            source = "derived" if old in text else source
             text = text.replace(old, new)
             labels = tuple(label.replace(old, new) for label in labels)
-    for number, label in enumerate(labels, start=1):
-        if not label.startswith(f"Image {number}"):
-            raise QuestionError(f"{name}: label {number} does not begin with 'Image {number}'")
-    return Question(
-        name=name,
-        set=set,
-        family=row.one_of("family", get_args(Family)),
-        recipe=recipe,
-        variant=row.one_of("variant", _VARIANTS[recipe]),
-        n=n,
-        outcome=row.one_of("outcome", get_args(Outcome)),
-        counts=asked.one_of("counts", get_args(Counts)),
-        images=images,  # type: ignore[arg-type]  # checked above
-        labels=labels,
-        text=text,
-        system=_Table(f"sets.{set}", chosen).text("system").strip(),
-        source=source,
-        appendix=asked.text("appendix", ""),
-    )
+        if len(labels) != len(images):
+            raise ValueError(f"{self.name}: {len(labels)} labels for {len(images)} images")
+        for number, label in enumerate(labels, start=1):
+            if not label.startswith(f"Image {number}"):
+                raise ValueError(
+                    f"{self.name}: label {number} does not begin with 'Image {number}'"
+                )
+        return Question(
+            self.name, set, self.family, self.recipe, self.variant, self.n, self.outcome,
+            words.counts, images, labels, text, chosen.system.strip(), source, words.appendix,
+        )  # fmt: skip
+
+
+class _File(BaseModel, extra="forbid"):
+    sets: dict[QuestionSet, _Set] = {}
+    judges: list[_Row] = []
+    kept: list[_Row] = []

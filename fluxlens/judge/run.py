@@ -6,36 +6,39 @@
 >>> run_judge(ClaudeJudge(budget=Budget(5.0)), questions, items, "results/klein-9b", concurrency=10)
 Tally(judged=1, passed=1, failed=0, skipped=0, cost=0.0221, stopped='')
 
-Run it again and it goes on where it was: what has its verdict is skipped, what failed is tried
-anew. The questions about one entity that begin with the same pictures (Section 4.4's three
-variants, say) are asked one after another, so that a judge with a prompt cache reads them once.
+Run it again and it goes on where it was: what has its verdict on the pictures that are there now is
+skipped, what failed is tried anew. The questions about one entity that begin with the same pictures
+(Section 4.4's three variants, say) are asked one after another, so that a judge with a prompt cache
+reads them once.
 """
 
 from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass
-from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 from tqdm import tqdm
 
 from fluxlens.judge.base import BatchJudge, Images, Judge, JudgeStopped, Request, Verdict
-from fluxlens.judge.batch_state import BatchState, Key
-from fluxlens.judge.batches import run_batches
+from fluxlens.judge.batches import BatchState, Key, run_batches
+from fluxlens.judge.image_payload import changed, check, fingerprint
+from fluxlens.judge.parse_reply import redact
 from fluxlens.judge.prices import Budget
 from fluxlens.judge.questions import Question
-from fluxlens.judge.reply import redact
 from fluxlens.judge.verdicts import VerdictFile, spent, verdict_path
 
 __all__ = ["Items", "Tally", "run_judge"]
 
 # The pictures by entity, for each question's name, or as a function of the question.
 Items = Mapping[str, Mapping[str, Images]] | Callable[[Question], Mapping[str, Images]]
+
+# So many questions in a row without any answer, and the rest are not asked.
+MOST_UNANSWERED = 5
 
 
 @dataclass
@@ -61,12 +64,13 @@ def run_judge(
     poll: float = 60.0,
     progress: bool | None = None,
 ) -> Tally:
-    """Ask a judge every question about every item that has no verdict yet.
+    """Ask a judge every question about every item whose pictures have no verdict yet.
 
     The verdicts go to ``results/verdicts/<judge>/<question>.csv``. ``batch`` sends Message Batches
     (``poll`` seconds between looks at them), otherwise ``concurrency`` requests are under way at
     once. A judge's ``budget`` counts what these files say was spent before. ``progress``: None
-    shows a bar on a terminal only.
+    shows a bar on a terminal only. Five questions in a row that come to no answer at all (an
+    overloaded server, a request that is always refused) end the run.
     """
     if concurrency < 1:
         raise ValueError(f"concurrency must be at least 1, not {concurrency}")
@@ -109,7 +113,8 @@ def run_judge(
 
 # ---- what there is to do -------------------------------------------------------------------------
 
-Group = list[tuple[str, Question, Images]]  # one entity's questions that begin alike
+# One entity's questions that begin alike, with what is seen and its fingerprint.
+Group = list[tuple[str, Question, Images, str]]
 
 
 def _groups(
@@ -121,36 +126,41 @@ def _groups(
     for question in questions:
         given = items(question) if callable(items) else items.get(question.name, {})
         for entity_id, images in given.items():
-            if entity_id in files[question.set, question.name]:
+            seen = [images[role] for role in question.images if role in images]
+            pictures = fingerprint(seen)
+            file = files[question.set, question.name]
+            if file.holds(entity_id, pictures, changed(seen)):
                 skipped += 1
                 continue
             key = (question.set, question.family, question.recipe, entity_id)
-            groups.setdefault(key, []).append((entity_id, question, images))
+            groups.setdefault(key, []).append((entity_id, question, images, pictures))
     return list(groups.values()), sum(map(len, groups.values())), skipped
 
 
 def _requests(
     group: Group, files: Mapping[Key, VerdictFile], count: _Counter, judge: Judge
 ) -> Iterator[Request]:
-    """A group's requests. One that lacks a picture is recorded as failed."""
+    """A group's requests. One whose pictures are not there or not whole is recorded as failed."""
     shared = _shared(group)
-    for entity_id, question, images in group:
+    for entity_id, question, images, pictures in group:
         try:
-            request = Request(entity_id, question, images, shared)
+            request = Request(entity_id, question, images, shared, pictures)
+            for _, picture in request.labelled():
+                check(picture)
         except ValueError as error:
-            verdict = Verdict(None, "", judge.name, error=str(error))
-            count.add(files[question.set, question.name], entity_id, verdict)
+            verdict = Verdict(None, "", judge.name, error=str(error)[:500])
+            count.add(files[question.set, question.name], entity_id, verdict, pictures)
         else:
             yield request
 
 
 def _shared(group: Group) -> int:
     """How many pictures, under the same labels, all the questions of a group begin with."""
-    if len(group) < 2 or len({question.system for _, question, _ in group}) > 1:
+    if len(group) < 2 or len({question.system for _, question, _, _ in group}) > 1:
         return 0
     starts = [
         [(label, images.get(role)) for label, role in zip(q.labels, q.images, strict=True)]
-        for _, q, images in group
+        for _, q, images, _ in group
     ]
     shared = 0
     for parts in zip(*starts, strict=False):
@@ -170,11 +180,23 @@ class _Counter:
         self.tally = tally
         self.bar = bar
         self.lock = threading.Lock()
+        self.unanswered = 0  # in a row
 
-    def add(self, file: VerdictFile, entity_id: str, verdict: Verdict) -> None:
+    def add(self, file: VerdictFile, entity_id: str, verdict: Verdict, pictures: str) -> None:
         with self.lock:
-            file.add(entity_id, verdict)
+            file.add(entity_id, verdict, pictures)
             self(verdict)
+
+    def answered(self, file: VerdictFile, request: Request, verdict: Verdict) -> None:
+        """Add what a judge said; `JudgeStopped` where it has said nothing too often."""
+        self.add(file, request.entity_id, verdict, request.pictures)
+        with self.lock:
+            silent = verdict.error and not (verdict.input_tokens or verdict.output_tokens)
+            self.unanswered = self.unanswered + 1 if silent else 0
+            if self.unanswered >= MOST_UNANSWERED:
+                raise JudgeStopped(
+                    f"{MOST_UNANSWERED} questions in a row had no answer, the last: {verdict.error}"
+                )
 
     def __call__(self, verdict: Verdict) -> None:
         self.tally.cost += verdict.cost
@@ -184,17 +206,7 @@ class _Counter:
             self.tally.judged += 1
             self.tally.passed += verdict.passed
         self.bar.update()
-        said = f"${self.tally.cost:.2f}, {self.tally.failed} failed{_end(self.bar)}"
-        self.bar.set_postfix_str(said, False)
-
-
-def _end(bar: tqdm[Any]) -> str:
-    """When a run will end if it goes on like this."""
-    rate, left = bar.format_dict["rate"], (bar.total or 0) - bar.n
-    if not rate or left <= 0:
-        return ""
-    end = datetime.now() + timedelta(seconds=left / rate)
-    return f", ends {end:%H:%M}"
+        self.bar.set_postfix_str(f"${self.tally.cost:.2f}, {self.tally.failed} failed", False)
 
 
 def _ask_all(
@@ -205,39 +217,24 @@ def _ask_all(
     over = threading.Event()
 
     def ask_group(group: Group) -> None:
-        for request in _requests(group, files, count, judge):
-            if over.is_set():
-                return
-            try:
-                verdict = _ask(judge, request)
-            except JudgeStopped:
-                over.set()
-                raise
-            count.add(
-                files[request.question.set, request.question.name], request.entity_id, verdict
-            )
-
-    if concurrency == 1:
-        for group in groups:
-            ask_group(group)
-        return
-    todo = iter(groups)
-    with ThreadPoolExecutor(concurrency, thread_name_prefix="judge") as pool:
-        running: set[Future[None]] = set()
+        if over.is_set():
+            return
         try:
-            while True:
-                for group in todo:
-                    running.add(pool.submit(ask_group, group))
-                    if len(running) >= 2 * concurrency:
-                        break
-                if not running:
+            for request in _requests(group, files, count, judge):
+                file = files[request.question.set, request.question.name]
+                count.answered(file, request, _ask(judge, request))
+                if over.is_set():
                     return
-                done, running = wait(running, return_when=FIRST_COMPLETED)
-                for future in done:
-                    future.result()
         except BaseException:
             over.set()
-            pool.shutdown(wait=True, cancel_futures=True)
+            raise
+
+    with ThreadPoolExecutor(concurrency, thread_name_prefix="judge") as pool:
+        try:
+            for future in [pool.submit(ask_group, group) for group in groups]:
+                future.result()
+        except BaseException:
+            over.set()  # what is under way is waited for: it is paid
             raise
 
 

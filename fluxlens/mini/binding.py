@@ -22,7 +22,7 @@ from fluxlens.mini.evaluate import read
 from fluxlens.mini.resume import NAMES
 from fluxlens.mini.world import FREE, random_edit
 from fluxlens.recipes import Result, color_lens, t2i_lens
-from fluxlens.statistics import wilson
+from fluxlens.results import wilson
 
 if TYPE_CHECKING:
     from fluxlens.editor import Editor

@@ -63,7 +63,7 @@ class Family:
         self.pipe = pipe
         for name, value in settings.items():
             if value is not None:
-                setattr(self, name, value)
+                setattr(self, name, tuple(value) if isinstance(value, list) else value)
         self.check()
 
     def check(self) -> None:
@@ -270,7 +270,7 @@ def locate(
 def refuse_widths(text_layers: Sequence[int], encoder: Any, transformer: Any) -> None:
     """Raise `ModelError` unless the text encoder's layers give what the transformer reads."""
     count = encoder.config.get_text_config().num_hidden_layers
-    if max(text_layers) > count or min(text_layers) < 0:
+    if not text_layers or max(text_layers) > count or min(text_layers) < 0:
         raise ModelError(
             f"text layers {tuple(text_layers)} do not exist in a text encoder of {count}: pass "
             "text_layers=…"

@@ -18,7 +18,7 @@ from functools import cache
 from pathlib import Path
 
 from fluxlens.judge.questions import Question, QuestionSet, Role, load_kept, load_questions
-from fluxlens.paper import CellPlan, load_paper
+from fluxlens.results import CellPlan, load_paper
 from fluxlens.study.cells import EXTRAS, Need, choose
 from fluxlens.study.paths import file_name, roles
 from fluxlens.study.treatments import Drop, Edit, Generation, Knockout, Steering

@@ -15,7 +15,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from fluxlens.paper import CellPlan, load_paper
+from fluxlens.results import CellPlan, load_paper
 from fluxlens.study.controls import companions, controls, sampled
 from fluxlens.study.paths import Entity, entities
 from fluxlens.study.pictures import Picture

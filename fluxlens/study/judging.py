@@ -16,7 +16,7 @@ from dataclasses import dataclass
 
 from fluxlens.judge.prices import Price
 from fluxlens.judge.questions import Question, load_questions
-from fluxlens.paper import CellPlan, load_paper
+from fluxlens.results import CellPlan, load_paper
 from fluxlens.study.asked import asked as asked_beyond
 from fluxlens.study.pictures import Picture
 from fluxlens.study.plan import Plan

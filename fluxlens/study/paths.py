@@ -19,7 +19,7 @@ from functools import cache
 from pathlib import Path
 
 from fluxlens.judge.questions import Question, Role
-from fluxlens.paper import CellPlan, load_paper
+from fluxlens.results import CellPlan, load_paper
 from fluxlens.study.treatments import TREATMENTS, Lens, Treatment, treatment
 from fluxlens.tasks import Reference, Task, World, mini_tasks, pairs, paper_tasks
 

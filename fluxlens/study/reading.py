@@ -21,9 +21,9 @@ from typing import TYPE_CHECKING
 from PIL import Image
 
 import fluxlens as fl
-from fluxlens._read_verdicts import NULL, Verdict, Verdicts, place, read_verdicts
+from fluxlens.judge import NULL, Verdict, Verdicts, read_verdicts
 from fluxlens.loading import read_facts
-from fluxlens.paper import load_paper
+from fluxlens.results import load_paper, place
 from fluxlens.study.asked import asked
 from fluxlens.study.controls import sampled
 from fluxlens.study.paths import Entity, entities, model_folder

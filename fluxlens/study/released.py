@@ -16,7 +16,7 @@ from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from fluxlens.paper import load_paper
+from fluxlens.results import load_paper
 from fluxlens.study.costs import Costs
 from fluxlens.study.judging import asked
 from fluxlens.study.paths import Entity

@@ -14,13 +14,13 @@ from typing import TYPE_CHECKING
 
 from PIL import Image
 
-from fluxlens._read_verdicts import Verdicts, counted, place
 from fluxlens._rows import EMPTY
 from fluxlens.columns import Column
 from fluxlens.explorer import Frame
+from fluxlens.judge import Verdicts
 from fluxlens.judge.base import Judge, Request
 from fluxlens.judge.questions import load_questions
-from fluxlens.paper import CellPlan, load_paper
+from fluxlens.results import CellPlan, counted, load_paper, place
 from fluxlens.study.asked import named
 from fluxlens.study.paths import Entity, judged
 from fluxlens.study.pictures import Picture

@@ -15,10 +15,12 @@ import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import cache
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import yaml
+from pydantic import BaseModel, StringConstraints
 
+from fluxlens.files import checked
 from fluxlens.mini.world import COLORS
 from fluxlens.tasks.instructions import SHARED, add_instruction, remove_instruction
 from fluxlens.tasks.task import Family, Reference, Task, chosen, noise_seed
@@ -47,6 +49,10 @@ BUCKETS: dict[Family, str] = {
 
 STYLE_PROMPTS = "data/tasks/customize/_style_prompts.yaml"
 SCENES: tuple[Literal["add", "remove"], ...] = ("add", "remove")
+
+
+# What becomes part of a file's name: no way out of a folder.
+Name = Annotated[str, StringConstraints(pattern=r"^[\w-]+$")]
 
 
 class PaperDataError(ValueError):
@@ -103,18 +109,34 @@ def tasks_file(family: Family) -> str:
     return f"data/tasks/{BUCKETS[family]}/tasks.jsonl"
 
 
+class _Prompt(BaseModel):
+    slug: Name
+    prompt: str
+
+
 @cache
 def _rows(data: Path, family: Family) -> list[dict[str, Any]]:
-    lines = _file(data, tasks_file(family)).splitlines()
-    return [json.loads(line) for line in lines if line]
+    rows = []
+    for number, line in enumerate(_file(data, tasks_file(family)).splitlines(), start=1):
+        if line:
+            try:
+                rows.append(checked(dict[str, Any], json.loads(line), f"line {number}"))
+            except ValueError as error:
+                name = data / tasks_file(family)
+                raise PaperDataError(f"{name}, line {number} is no task: {error}") from None
+    return rows
 
 
 def _style(data: Path, family: Literal["style", "manual"]) -> Iterator[Task]:
     """Both twins take their seed from the illustrated one's id."""
-    subjects = yaml.safe_load(_file(data, STYLE_PROMPTS))
-    batch = subjects.pop("_version")
-    for subject, prompts in subjects.items():
-        for slug, prompt in ((p["slug"], p["prompt"]) for p in prompts):
+    try:
+        subjects = checked(dict[str, Any], yaml.safe_load(_file(data, STYLE_PROMPTS)), "it")
+        batch = subjects.pop("_version")
+        prompts_of = checked(dict[Name, list[_Prompt]], subjects, "it")
+    except (yaml.YAMLError, KeyError, ValueError) as error:
+        raise PaperDataError(f"{data / STYLE_PROMPTS} holds no prompts: {error}") from None
+    for subject, prompts in prompts_of.items():
+        for slug, prompt in ((p.slug, p.prompt) for p in prompts):
             kind = re.search(r"the (.+?) in this image", prompt)
             if kind is None:
                 raise PaperDataError(f"the prompt {prompt!r} names no kind of subject")

@@ -18,7 +18,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Self
 
-from fluxlens.judge.verdicts import lock
+from fluxlens.files import lock, write_whole
 
 __all__ = ["Written", "WrittenFile", "read_written"]
 
@@ -113,7 +113,5 @@ class WrittenFile:
                     sums = {name: getattr(old, name) + getattr(row, name) for name in counts}
                     row = replace(row, **sums)
                 self.rows[row.id] = row
-            part = self.path.with_name(f".{self.path.name}.part")
             lines = [self.rows[id].to_json() + "\n" for id in sorted(self.rows)]
-            part.write_text("".join(lines), encoding="utf-8")
-            os.replace(part, self.path)
+            write_whole(self.path, "".join(lines))
