@@ -56,7 +56,7 @@ def test_shuffling_moves_the_region_s_rows_and_no_others(two, tokens):
 
 
 def test_one_order_holds_in_all_blocks_and_steps(two):
-    marked = fl.hooks.Activations(
+    marked = fl.Activations(
         two.region,
         two.total,
         {key: two.positions[:, :, None].float() for key in two.data},
@@ -120,7 +120,7 @@ def test_what_is_made_leaves_its_source_alone(two):
         (lambda two: placebo.mean(two, [[]]), "at least one"),
         (lambda two: placebo.blend(two, two.pick(BLOCK), 0.5), "same blocks"),
         (lambda two: placebo.blend(two, two.pick(rows=[0]), 0.5), "same blocks, steps and rows"),
-        (lambda two: placebo.noise(fl.hooks.Activations(two.region), [1]), "0 rows need"),
+        (lambda two: placebo.noise(fl.Activations(two.region), [1]), "0 rows need"),
     ],
 )
 def test_what_cannot_be_is_refused(two, make, complaint):

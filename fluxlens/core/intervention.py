@@ -62,7 +62,7 @@ def as_numbers(value: int | Iterable[int] | None, name: str = "steps and rows") 
     if value is None:
         return None
     try:
-        several = value if isinstance(value, Iterable) else [value]
+        several = value if isinstance(value, Iterable) and getattr(value, "ndim", 1) else [value]
         numbers = tuple(sorted({operator.index(n) for n in several}))
     except TypeError:
         numbers = ()
@@ -257,7 +257,10 @@ class Intervention:
             raise
 
     def __exit__(self, kind: object, error: object, trace: object) -> None:
-        self.watch.close(self)
+        try:
+            self.watch.close(self)
+        finally:
+            self.watch.close(self)  # an interrupt may have come before the first began
         if kind is None:
             self._check_firings()
             self.finish()

@@ -424,7 +424,8 @@ def attention_mask(
 
     ```python
     mask = fl.attention_mask(editor.layout(prompt, ref=red), "ref->text")
-    editor.pipe(prompt, image=red, attention_kwargs={"attention_mask": mask}, **editor.pipe_kwargs)
+    how = {"attention_kwargs": {"attention_mask": mask}, **editor.pipe_kwargs}
+    editor.pipe(prompt=prompt, image=red, **how)
     ```
     is a knockout of FLUX.2 in all blocks without a hook. One mask serves the batch where its rows
     agree.

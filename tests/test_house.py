@@ -1,0 +1,120 @@
+"""How the house is built: no circles, no private names across rooms, nothing heavy on import."""
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import fluxlens
+
+ROOT = Path(fluxlens.__file__).parent
+MODULES = {
+    ".".join(("fluxlens", *path.relative_to(ROOT).with_suffix("").parts)).removesuffix(
+        ".__init__"
+    ): path
+    for path in sorted(ROOT.rglob("*.py"))
+}
+
+
+def imports(name: str) -> list[tuple[str, str]]:
+    """Each module of ours that a module imports from, anywhere in it, and the name that it takes."""
+    path, found = MODULES[name], []
+    package = name if path.stem == "__init__" else name.rpartition(".")[0]
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            found += [(alias.name, "") for alias in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            up = package.rsplit(".", node.level - 1)[0] if node.level else ""
+            source = ".".join(part for part in (up, node.module) if part)
+            for alias in node.names:
+                inner = f"{source}.{alias.name}"
+                found.append((inner, "") if inner in MODULES else (source, alias.name))
+    return [(source, taken) for source, taken in found if source in MODULES]
+
+
+def graph() -> dict[str, set[str]]:
+    """Who imports whom; the top says where its names are without importing them."""
+    out = {name: {source for source, _ in imports(name)} - {name} for name in MODULES}
+    out["fluxlens"] = set()
+    return out
+
+
+def circles(edges: dict[str, set[str]]) -> list[str]:
+    """The modules that can be reached from themselves."""
+    reach = {name: set(to) for name, to in edges.items()}
+    for middle in edges:
+        for seen in reach.values():
+            if middle in seen:
+                seen |= reach[middle]
+    return [name for name in edges if name in reach[name]]
+
+
+def test_the_walk_sees_a_circle():
+    assert circles({"a": {"b"}, "b": {"c"}, "c": {"a"}, "d": {"a"}}) == ["a", "b", "c"]
+    assert ("fluxlens.core", "Model") in imports("fluxlens.pipelines.adapter")
+    assert "fluxlens.core.seam" in graph()["fluxlens.core.intervention"]
+
+
+def test_no_module_imports_itself_by_others():
+    assert circles(graph()) == []
+
+
+def test_no_room_imports_another_that_imports_it():
+    def room(name: str) -> str:
+        parts = name.split(".")
+        return ".".join(parts[:2]) if (ROOT / Path(*parts[1:2])).is_dir() else name
+
+    rooms: dict[str, set[str]] = {}
+    for name, sources in graph().items():
+        rooms.setdefault(room(name), set()).update(map(room, sources))
+    for name, sources in rooms.items():
+        sources.discard(name)
+    assert circles(rooms) == []
+
+
+@pytest.mark.parametrize("room", ["core", "pipelines"])
+def test_no_private_name_is_taken_from_another_room(room):
+    inside = f"fluxlens.{room}"
+    for name in MODULES:
+        for source, taken in imports(name):
+            if name.startswith(inside) != source.startswith(inside):
+                private = [part for part in (*source.split("."), taken) if part.startswith("_")]
+                assert not private, f"{name} takes {private} of {source}"
+
+
+def test_the_core_imports_nothing_but_itself():
+    for name in MODULES:
+        if name.startswith("fluxlens.core"):
+            assert all(source.startswith("fluxlens.core") for source in graph()[name])
+            for node in ast.walk(ast.parse(MODULES[name].read_text())):
+                if isinstance(node, ast.ImportFrom) and not node.level:
+                    assert not node.module.startswith("diffusers.pipelines")
+
+
+@pytest.mark.parametrize("room", ["core", "pipelines", "editor", "loading", "recipes"])
+def test_no_import_stands_in_a_function(room):
+    for name in MODULES:
+        if name.startswith(f"fluxlens.{room}"):
+            for node in ast.walk(ast.parse(MODULES[name].read_text())):
+                if isinstance(node, ast.FunctionDef):
+                    inner = [
+                        n for n in ast.walk(node) if isinstance(n, ast.Import | ast.ImportFrom)
+                    ]
+                    assert not inner, f"{name}.{node.name} imports"
+
+
+def test_importing_it_imports_nothing_heavy():
+    heavy = "torch", "diffusers", "transformers", "numpy", "matplotlib"
+    code = f"import sys, fluxlens; dir(fluxlens); print([m for m in {heavy} if m in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
+
+
+def test_every_public_name_is_there():
+    for name in fluxlens.__all__:
+        assert getattr(fluxlens, name) is not None
+    assert set(fluxlens.__all__) <= set(dir(fluxlens))
+    with pytest.raises(AttributeError, match="no attribute 'Flux'"):
+        _ = fluxlens.Flux
