@@ -119,23 +119,24 @@ def test_edges_of_ones_own_are_a_gain(flux, red):
 
 
 def test_they_are_counted_refused_and_cleaned_like_ours(flux, red):
-    with pytest.raises(fl.FiringError, match=r"steer at double\.1 never fired"):
-        with Steer(flux, "double.1", 1.0, tokens="text"):
-            pass
+    never = pytest.raises(fl.FiringError, match=r"steer at double\.1 never fired")
+    with never, Steer(flux, "double.1", 1.0, tokens="text"):
+        pass
     with pytest.raises(ValueError, match="name the tokens"):
         Steer(flux, "double.1", 1.0)
-    with pytest.raises(ValueError, match="step 4 of a run with 4"):
-        with HeadAblation(flux, "*", 0, steps=4):
-            flux.edit(PROMPT, red)
+    late = HeadAblation(flux, "*", 0, steps=4)
+    with pytest.raises(ValueError, match="step 4 of a run with 4"), late:
+        flux.edit(PROMPT, red)
     with pytest.raises(ValueError, match="has no attention"):
         HeadAblation(flux, "context", 0)
-    with pytest.raises(ValueError, match="is 32 wide, not 31"):
-        with flux.apply(lambda rows: rows[..., 1:], "double.1") as bad:
-            bad.change = bad.function
-            flux.edit(PROMPT, red)
+    longer = Steer(flux, "double.1", torch.zeros(2, 1, 1, 32), tokens="text")
+    with pytest.raises(ValueError, match=r"change .* \(1, 40, 32\)"), longer:
+        flux.edit(PROMPT, red)
     for function, says in (
         (lambda rows: rows[:, 1:], r"tensor of shape \(1, 40, 32\)"),
-        (lambda rows: None, "not NoneType"),
+        (lambda rows: rows[..., 1:], r"not \(1, 40, 31\)"),
+        (lambda rows: 3, "not int"),
+        (lambda rows: None, "must give rows like those"),
     ):
         with pytest.raises(ValueError, match=says), flux.apply(function, "double.1"):
             flux.edit(PROMPT, red)
@@ -251,9 +252,9 @@ def test_captures_and_patches_know_their_pass(base, red, blue):
 
 
 def test_a_pass_that_never_comes_is_an_error(flux, red):
-    with pytest.raises(fl.FiringError, match=r"pass of guidance it waits for \(uncond\)"):
-        with flux.knockout("ref->text", passes="uncond"):
-            flux.edit(PROMPT, red, steps=1)
+    waits = pytest.raises(fl.FiringError, match=r"pass of guidance it waits for \(uncond\)")
+    with waits, flux.knockout("ref->text", passes="uncond"):
+        flux.edit(PROMPT, red, steps=1)
 
 
 def test_recipes_run_under_guidance(base, red, blue):

@@ -57,12 +57,13 @@ class Run:
         return None if self.schedule is None else len(self.schedule)
 
 
-def as_numbers(value: int | Iterable[int] | None, name: str = "steps and rows") -> Any:
+def as_numbers(value: Any, name: str = "steps and rows") -> Any:
     """Steps, rows or heads as a sorted tuple; None stays None, for all of them."""
     if value is None:
         return None
     try:
-        several = value if isinstance(value, Iterable) and getattr(value, "ndim", 1) else [value]
+        single = not isinstance(value, Iterable) or getattr(value, "ndim", None) == 0
+        several = [value] if single else value
         numbers = tuple(sorted({operator.index(n) for n in several}))
     except TypeError:
         numbers = ()
@@ -235,8 +236,12 @@ class Intervention:
             changed = self.change(block, values)
             if changed is None:
                 continue
-            if changed.shape[-1] != values.shape[-1]:
-                raise ValueError(f"{block} is {values.shape[-1]} wide, not {changed.shape[-1]}")
+            if not isinstance(changed, Tensor) or changed.shape != values.shape:
+                got = tuple(getattr(changed, "shape", ())) or type(changed).__name__
+                raise ValueError(
+                    f"this {self.kind} must change rows to a tensor of shape "
+                    f"{tuple(values.shape)}, as it got them, not {got}"
+                )
             written = tensor.clone() if written is None else written
             written[index] = changed.to(tensor)
         return None if written is None else put(written)

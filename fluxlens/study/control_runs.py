@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 from PIL import Image
 
@@ -23,16 +23,27 @@ from fluxlens.core import Activations
 from fluxlens.pipelines import rows_of, sample
 from fluxlens.recipes import region_name
 from fluxlens.study.pictures import Picture, donors
+from fluxlens.study.requests import Requests
 from fluxlens.tasks import Task
 from fluxlens.tasks.task import noise_seed
-
-if TYPE_CHECKING:
-    from fluxlens.study.make import Maker
 
 __all__ = ["Controls"]
 
 KEPT = 4  # captures: sources, targets and the two of their like
 Key = tuple[str, tuple[tuple[str, int], ...]]
+
+
+class Maker(Protocol):
+    """What is asked of a `fluxlens.study.make.Maker`."""
+
+    flux: fl.Editor
+    requests: Requests
+
+    def images(self, tasks: Sequence[Task]) -> list[Image.Image]:
+        """Their references."""
+
+    def arguments(self, tasks: Sequence[Task]) -> dict[str, Any]:
+        """What recipes are told of them."""
 
 
 class Controls:
