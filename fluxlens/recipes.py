@@ -8,6 +8,7 @@ how.
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
@@ -509,7 +510,8 @@ def records_of(
     **columns: list[Any],
 ) -> list[dict[str, Any]]:
     """Make the record of each row of a run, as plain data; `columns` add a fact of each row."""
-    base = editor.record(recipe=recipe, steps=editor.steps if steps is None else steps)
+    count = operator.index(editor.steps if steps is None else steps)  # numpy's are not plain data
+    base = editor.record(recipe=recipe, steps=count)
     return [
         {
             **base,

@@ -22,7 +22,7 @@ def prepare(image: object) -> Image.Image:
         )
     try:
         image.load()
-    except OSError as error:
+    except (OSError, ValueError) as error:  # damaged, or closed
         raise ValueError(f"the reference cannot be decoded: {error}") from error
     image = ImageOps.exif_transpose(image)
     width, height = image.size

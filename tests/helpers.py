@@ -59,8 +59,7 @@ def stock(flux, prompt=PROMPT, image=None, seed=0, steps=4, **kwargs):
         prompt=prompt,
         generator=generators if len(seeds) > 1 else generators[0],
         num_inference_steps=steps,
-        guidance_scale=1.0,
-        **{**flux.pipe_kwargs, **kwargs},
+        **{"guidance_scale": 1.0, **flux.pipe_kwargs, **kwargs},
     ).images
 
 

@@ -1,5 +1,7 @@
 """Placebo activations: what each keeps of its source, and that the ends of a blend are exact."""
 
+import dataclasses
+
 import pytest
 import torch
 from helpers import PROMPT, same, states
@@ -56,13 +58,8 @@ def test_shuffling_moves_the_region_s_rows_and_no_others(two, tokens):
 
 
 def test_one_order_holds_in_all_blocks_and_steps(two):
-    marked = fl.hooks.Activations(
-        two.region,
-        two.total,
-        {key: two.positions[:, :, None].float() for key in two.data},
-        two.positions,
-        two.layouts,
-    )
+    places = two.positions[:, :, None].float()
+    marked = dataclasses.replace(two, data=dict.fromkeys(two.data, places))
     found = placebo.shuffled(marked, "text[pad]", [3, 4])
     first = found[BLOCK, 0]
     assert all(torch.equal(value, first) for value in found.data.values())
@@ -120,7 +117,7 @@ def test_what_is_made_leaves_its_source_alone(two):
         (lambda two: placebo.mean(two, [[]]), "at least one"),
         (lambda two: placebo.blend(two, two.pick(BLOCK), 0.5), "same blocks"),
         (lambda two: placebo.blend(two, two.pick(rows=[0]), 0.5), "same blocks, steps and rows"),
-        (lambda two: placebo.noise(fl.hooks.Activations(two.region), [1]), "0 rows need"),
+        (lambda two: placebo.noise(fl.Activations(two.region), [1]), "0 rows need"),
     ],
 )
 def test_what_cannot_be_is_refused(two, make, complaint):

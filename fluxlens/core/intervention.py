@@ -58,12 +58,13 @@ class Run:
         return None if self.schedule is None else len(self.schedule)
 
 
-def as_numbers(value: int | Iterable[int] | None, name: str = "steps and rows") -> Any:
+def as_numbers(value: Any, name: str = "steps and rows") -> Any:
     """Steps, rows or heads as a sorted tuple; None stays None, for all of them."""
     if value is None:
         return None
     try:
-        several = value if isinstance(value, Iterable) else [value]
+        single = not isinstance(value, Iterable) or getattr(value, "ndim", None) == 0
+        several = [value] if single else value
         numbers = tuple(sorted({operator.index(n) for n in several}))
     except TypeError:
         numbers = ()
@@ -231,8 +232,12 @@ class Intervention:
             changed = self.change(block, values)
             if changed is None:
                 continue
-            if changed.shape[-1] != values.shape[-1]:
-                raise ValueError(f"{block} is {values.shape[-1]} wide, not {changed.shape[-1]}")
+            if not isinstance(changed, Tensor) or changed.shape != values.shape:
+                got = tuple(getattr(changed, "shape", ())) or type(changed).__name__
+                raise ValueError(
+                    f"this {self.kind} must change rows to a tensor of shape "
+                    f"{tuple(values.shape)}, as it got them, not {got}"
+                )
             written = tensor.clone() if written is None else written
             written[index] = changed.to(tensor)
         return None if written is None else put(written)
@@ -253,7 +258,10 @@ class Intervention:
             raise
 
     def __exit__(self, kind: object, error: object, trace: object) -> None:
-        self.watch.close(self)
+        try:
+            self.watch.close(self)
+        finally:
+            self.watch.close(self)  # an interrupt may have come before the first began
         if kind is None:
             self._check_firings()
             self.finish()
@@ -393,7 +401,6 @@ class Watch:
         """Hooks on a module, which runs eagerly from now on: compiled ones do not hear hooks."""
         if block in self._heard:
             return
-        self._heard.add(block)
         if module._compiled_call_impl is not None:
             self._exit.callback(setattr, module, "_compiled_call_impl", module._compiled_call_impl)
             module._compiled_call_impl = None
@@ -406,6 +413,7 @@ class Watch:
             before = module.register_forward_pre_hook(self._forward, with_kwargs=True)
             self._exit.callback(before.remove)
             self._listen_to_prompts()
+        self._heard.add(block)
 
     def _listen_to_prompts(self) -> None:
         pipe = self.model.pipe

@@ -17,7 +17,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from .intervention import Intervention, Rows, Run
+from .intervention import Intervention, Rows, Run, as_numbers
 from .layout import Layout, Region
 from .model import Model
 
@@ -148,11 +148,8 @@ class Apply(Intervention):
     def change(self, block: str, rows: Rows) -> Rows:
         """Call the function; rows whose regions have other numbers of tokens come apart."""
         changed = self.function(rows)
-        if not isinstance(changed, Tensor) or changed.shape != rows.shape:
-            raise ValueError(
-                f"the function must give a tensor of shape {tuple(rows.shape)}, as it got, not "
-                f"{tuple(changed.shape) if isinstance(changed, Tensor) else type(changed).__name__}"
-            )
+        if changed is None:
+            raise ValueError(f"the function must give rows like those it got, {tuple(rows.shape)}")
         return changed
 
     def to_json(self, row: int | None = None) -> dict[str, Any]:
@@ -182,7 +179,8 @@ class Patch(Intervention):
             raise ValueError("nothing was captured yet: leave the capture's `with` block first")
         if positions not in ("same", "source"):
             raise ValueError(f"positions is 'same' or 'source', not {positions!r}")
-        self.acts, self.source_block, self.source_step = acts, None, source_step
+        self.acts, self.source_block = acts, None
+        self.source_step = None if source_step is None else as_numbers([source_step])[0]
         targets = acts.blocks if blocks is None else model.select(blocks, extra=("context",))
         if into is not None:
             if len(targets) != 1 or targets[0] not in acts.blocks:

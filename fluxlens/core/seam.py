@@ -174,7 +174,8 @@ class Plan:
         worded = any(region.needs_prompt for region in regions)
         # without the prompts where nobody asks where words stand: runs of other prompts are alike
         self.layout = layout if worded else layout.without_texts()
-        self.biases, self.dense = tuple(biases), dense
+        # a gain of 0 is no gain, to the last bit
+        self.biases, self.dense = tuple(b for b in biases if b.amount), dense
         self._merged: tuple[Tensor | None, Tensor] | None = None
 
     def attend(

@@ -13,26 +13,42 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 from PIL import Image
 
 from fluxlens import placebo
 from fluxlens.core import Activations
+from fluxlens.editor import Editor
 from fluxlens.pipelines import rows_of, sample
 from fluxlens.recipes import region_name
 from fluxlens.study.pictures import Picture, donors
+from fluxlens.study.requests import ModelFacts, Requests
 from fluxlens.study.treatments import Placebo, Steering, Treatment
 from fluxlens.tasks import Task
 from fluxlens.tasks.task import noise_seed
-
-if TYPE_CHECKING:
-    from fluxlens.study.make import Maker
 
 __all__ = ["Controls"]
 
 KEPT = 4  # captures: sources, targets and the two of their like
 Key = tuple[str, tuple[tuple[str, int], ...]]
+
+
+class Maker(Protocol):
+    """What is asked of a `fluxlens.study.make.Maker`."""
+
+    editor: Editor
+    requests: Requests
+    facts: ModelFacts
+
+    def images(self, tasks: Sequence[Task]) -> list[Image.Image]:
+        """Their references."""
+
+    def arguments(self, tasks: Sequence[Task]) -> dict[str, Any]:
+        """What recipes are told of them."""
+
+    def ends(self, group: Sequence[Picture]) -> dict[str, Any]:
+        """The sources, targets and seeds of patching pairs."""
 
 
 class Controls:
