@@ -15,7 +15,7 @@ from html import escape
 
 from PIL import Image
 
-from ._page import Html, embed, framed, img
+from .html import Html, embed, framed, img
 
 __all__ = ["Column", "columns"]
 

@@ -32,7 +32,7 @@ from pathlib import Path
 
 from PIL import Image
 
-from ._page import LARGEST, Html, Picture, embed, framed, img
+from .html import LARGEST, Html, Picture, embed, framed, img
 
 __all__ = ["Frame", "explorer"]
 

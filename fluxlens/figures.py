@@ -23,9 +23,9 @@ from PIL import Image
 
 from fluxlens.results import wilson
 
-from ._diagrams import mask_picture, sequence_picture, tokens
-from ._page import CUT, LARGEST, PALETTE, Html, framed, img
 from .explorer import Frame, explorer
+from .html import CUT, LARGEST, PALETTE, Html, framed, img
+from .layout_diagrams import mask_picture, sequence_picture, tokens
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

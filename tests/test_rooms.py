@@ -17,7 +17,7 @@ ROOMS = {
     "judge": {"files", "references"},
     "oracle": {"files", "judge", "mini"},
     "results": {"files", "judge"},
-    "pages": {"files", "judge", "results", "figures", "study", "_page", "_rows"},
+    "pages": {"files", "judge", "results", "figures", "study", "html", "html_table"},
 }
 OPEN = {"mini", "study"}  # whose doors offer too little yet
 

@@ -18,8 +18,8 @@ from typing import TYPE_CHECKING, Any
 import ipywidgets as widgets
 from PIL import Image
 
-from fluxlens._page import img
 from fluxlens.figures import grid
+from fluxlens.html import img
 from fluxlens.lab import pictures
 from fluxlens.lab.session import RECIPES, Answer, Request, Session, default_place, offered, places
 from fluxlens.mini.world import FAMILIES

@@ -7,8 +7,8 @@ from textwrap import fill
 from typing import Any, Literal
 
 from fluxlens import results
-from fluxlens._page import Html
-from fluxlens._rows import DASH, EMPTY, rows
+from fluxlens.html import Html
+from fluxlens.html_table import DASH, EMPTY, rows
 from fluxlens.judge import Verdicts, load_questions
 from fluxlens.results import CellPlan, load_paper, records
 

@@ -15,9 +15,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 from PIL import Image
 
-from fluxlens._page import PALETTE, Html
-from fluxlens._rows import rows as table
 from fluxlens.figures import bars, chart, rate
+from fluxlens.html import PALETTE, Html
+from fluxlens.html_table import rows as table
 from fluxlens.pages.known_answers import Dose, Reading, confusion
 from fluxlens.results import wilson
 from fluxlens.study.controls import KINDS, TOKENS

@@ -13,8 +13,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from html import escape
 
-from fluxlens._page import Html, framed, img
 from fluxlens.files import printable
+from fluxlens.html import Html, framed, img
 from fluxlens.judge import Images, Picture, Question, Verdict, Verdicts, opened
 from fluxlens.results import disagreements
 

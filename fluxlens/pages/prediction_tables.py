@@ -13,8 +13,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from fluxlens._page import Html
-from fluxlens._rows import DASH, EMPTY, rows
+from fluxlens.html import Html
+from fluxlens.html_table import DASH, EMPTY, rows
 from fluxlens.judge import Verdicts
 from fluxlens.pages.book_tables import called
 from fluxlens.pages.known_answers import Reading, readings

@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING
 
 from PIL import Image
 
-from fluxlens._rows import EMPTY
 from fluxlens.columns import Column
 from fluxlens.explorer import Frame
+from fluxlens.html_table import EMPTY
 from fluxlens.judge import Verdicts
 from fluxlens.judge.base import Judge, Request
 from fluxlens.judge.questions import load_questions

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ._page import CUT, IMAGE, REF, TEXT, Html, framed
+from .html import CUT, IMAGE, REF, TEXT, Html, framed
 
 if TYPE_CHECKING:
     from .core import Layout

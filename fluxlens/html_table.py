@@ -11,7 +11,7 @@ import re
 from collections.abc import Sequence
 from html import escape
 
-from ._page import Html, framed
+from .html import Html, framed
 
 DASH, EMPTY = "—", "not judged"
 
