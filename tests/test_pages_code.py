@@ -13,10 +13,10 @@ import numpy as np
 import pytest
 from helpers import PROMPT
 from PIL import Image
-from tools import families, own_pages
 
 import fluxlens as fl
 from fluxlens.core import Watch
+from tools import families, own_pages
 
 ROOT = Path(__file__).resolve().parent.parent
 BOOK = ROOT / "book"

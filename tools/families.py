@@ -2,14 +2,13 @@
 
     python -m tools.families
 
-Nothing is typed twice: tiny random pipelines of every family (tests/families.py) are loaded like any
-other and asked where tokens are, how many forwards a step has and what they refuse; ids and
+Nothing is typed twice: tiny random pipelines of every family (tests/families.py) are loaded like
+any other and asked where tokens are, how many forwards a step has and what they refuse; ids and
 licences are those that `fluxlens.load` knows.
 """
 
 from __future__ import annotations
 
-import re
 import sys
 import warnings
 from collections.abc import Callable, Sequence
@@ -216,11 +215,12 @@ def page() -> str:
     assert sum(len(f.known()) for f in facts) == len(KNOWN)
     text = PAGE.read_text(encoding="utf-8")
     for name, made in (("models", models), ("families", kinds), ("runs", runs)):
-        mark = f"% {name}, made by python -m tools.families"
-        start, end = f"{mark}\n", f"% end of {name}\n"
-        pattern = re.compile(f"{re.escape(start)}.*?{re.escape(end)}", re.DOTALL)
-        assert pattern.search(text), f"{PAGE} has no place for {name}"
-        text = pattern.sub(lambda _, new=f"{start}\n{made(facts)}\n\n{end}": new, text)
+        start, end = f"% {name}, made by python -m tools.families\n", f"% end of {name}\n"
+        before, found, rest = text.partition(start)
+        _, ends, after = rest.partition(end)
+        assert found, f"{PAGE} has no place for {name}"
+        assert ends, f"{PAGE} does not say where {name} ends"
+        text = f"{before}{start}\n{made(facts)}\n\n{end}{after}"
     return text
 
 
