@@ -19,7 +19,7 @@ BOOK = Path(__file__).resolve().parent.parent / "book"
 def test_every_public_name_has_its_place_in_the_api_pages():
     written = "\n".join(page.read_text() for page in (BOOK / "api").glob("*.md"))
     shown = set(
-        re.findall(r"auto(?:function|class|exception):: (?:fluxlens\.)?(\w+)$", written, re.M)
+        re.findall(r"auto(?:function|class|exception|data):: (?:fluxlens\.)?(\w+)$", written, re.M)
     )
     assert set(fl.__all__) <= shown
 

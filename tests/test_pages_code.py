@@ -11,11 +11,13 @@ from pkgutil import iter_modules
 
 import numpy as np
 import pytest
-from helpers import PROMPT
+from helpers import PROMPT, same
 from PIL import Image
 
 import fluxlens as fl
 from fluxlens.core import Watch
+from fluxlens.pipelines import Family
+from fluxlens.pipelines.flux2 import Flux2Klein
 from tools import families, own_pages
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -120,3 +122,23 @@ def test_an_example_of_a_docstring_runs(block, names):
 
 def test_the_table_of_families_is_what_the_code_says():
     assert families.page() == families.PAGE.read_text(encoding="utf-8")
+
+
+def test_an_adapter_is_for_the_pipelines_that_it_names(mini):
+    class Other(Family):
+        pipelines = ("OtherPipeline",)
+
+    for model in (mini.pipe, "mini"):
+        with pytest.raises(fl.ModelError, match="Other is for OtherPipeline, not for a Flux2Klein"):
+            fl.load(model, family=Other)
+
+
+def test_an_adapter_of_ones_own_reads_a_folder_as_well(mini, names):
+    class Quiet(Flux2Klein):
+        caveat = "said by an adapter of one's own"
+
+    editor = fl.load("mini", family=Quiet)
+    assert isinstance(editor.family, Quiet)
+    assert editor.record()["caveat"] == Quiet.caveat
+    one, other = (each.edit(PROMPT, ref=names["red"], seed=0) for each in (editor, mini))
+    assert same(one, other)

@@ -9,7 +9,6 @@ licences are those that `fluxlens.load` knows.
 
 from __future__ import annotations
 
-import re
 import sys
 import warnings
 from collections.abc import Callable, Sequence
@@ -28,12 +27,12 @@ ROOT = Path(__file__).resolve().parent.parent
 PAGE = ROOT / "book" / "families.md"
 PROMPT = "draw a mug in this color"
 TITLES = {
-    "klein": "klein, distilled",
+    "klein": "klein",
     "klein-base": "klein base",
-    "dev": "FLUX.2-dev",
-    "kontext": "FLUX.1 Kontext",
-    "qwen-edit": "Qwen-Image-Edit",
-    "qwen-edit-plus": "Qwen-Image-Edit-Plus",
+    "dev": "dev",
+    "kontext": "Kontext",
+    "qwen-edit": "Qwen",
+    "qwen-edit-plus": "Qwen Plus",
 }
 LAYERS = {"klein": (1, 2), "klein-base": (1, 2), "dev": (1, 2, 3)}  # of the tiny encoders
 PARTS = ("content", "padding", "template", "pad", "vision")
@@ -68,7 +67,7 @@ class Facts:
         try:
             self.layout.positions(name)
         except ValueError as error:
-            return f"empty: {str(error).partition(', for ')[2]}"
+            return f"empty, for {str(error).partition(', for ')[2]}"
         return "yes"
 
     def refusal(self, name: str) -> str:
@@ -116,9 +115,10 @@ def _side(layout: fl.Layout) -> str:
 
 
 def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """A table in Markdown."""
+    """A table in Markdown, which scrolls by itself where it is wider than the page."""
     lines = [header, ["---"] * len(header), *rows]
-    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+    text = "\n".join(f"| {' | '.join(line)} |" for line in lines)
+    return f":::{{div}} fluxlens-wide\n{text}\n:::"
 
 
 class Notes:
@@ -139,35 +139,46 @@ class Notes:
         return "\n".join(f"{number}. {reason}." for reason, number in self.numbers.items())
 
 
-def kinds(facts: Sequence[Facts]) -> str:
-    """What each family is."""
-    columns: dict[str, Callable[[Facts], str]] = {
-        "stock class": lambda f: f"`{f.family.pipelines[0]}`",
-        "blocks (tensors that one gives)": lambda f: ", ".join(
-            f"`{kind}.*` ({'two' if f.family.returns[kind] == 'pair' else 'one'})"
-            for kind in f.family.stacks
-        ),
-        "text read by": lambda f: f.encoders(),
-        "its layers": lambda f: ", ".join(map(str, type(f.family).text_layers or ["last"])),
-        "text tokens": lambda f: (
-            str(type(f.family).max_sequence_length)
-            if "max_sequence_length" in f.family.pipe_kwargs
-            else "as many as the prompt has"
-        ),
-        "pads": lambda f: f.padding,
-        "references in a row": lambda f: str(f.family.max_refs or "any number"),
-        "rows share a forward": lambda f: "yes" if f.family.batches else "one by one",
-        "steps": lambda f: str(f.family.steps),
-        "guidance": lambda f: (
-            "none"
-            if f.family.guidance is None
-            else f"{f.family.guidance} ({'true' if f.forwards > 1 else 'embedded'})"
-        ),
-        "forwards in a step": lambda f: str(f.forwards),
-        "passes": lambda f: "`cond`, `uncond`, `both`" if f.forwards > 1 else "`cond`",
-    }
-    rows = [[name, *(column(f) for f in facts)] for name, column in columns.items()]
-    return table(["", *(f.title for f in facts)], rows)
+Columns = dict[str, Callable[[Facts], str]]
+TEXT: Columns = {
+    "read by": lambda f: f.encoders(),
+    "its layers": lambda f: ", ".join(map(str, type(f.family).text_layers or ["last"])),
+    "tokens": lambda f: (
+        str(type(f.family).max_sequence_length)
+        if "max_sequence_length" in f.family.pipe_kwargs
+        else "as many as the prompt has"
+    ),
+    "pads": lambda f: f.padding,
+}
+RUN: Columns = {
+    "stock class": lambda f: f"`{f.family.pipelines[0]}`",
+    "blocks": lambda f: ", ".join(f"`{kind}.*`" for kind in f.family.stacks),
+    "references": lambda f: str(f.family.max_refs or "any number"),
+    "rows of a batch": lambda f: "together" if f.family.batches else "one by one",
+    "steps": lambda f: str(f.family.steps),
+    "guidance": lambda f: (
+        "none"
+        if f.family.guidance is None
+        else f"{f.family.guidance}, {'true' if f.forwards > 1 else 'embedded'}"
+    ),
+    "passes of a step": lambda f: "`cond`, `uncond`" if f.forwards > 1 else "`cond`",
+}
+
+
+def each(facts: Sequence[Facts], columns: Columns) -> str:
+    """A line for each family."""
+    rows = [[f.title, *(column(f) for column in columns.values())] for f in facts]
+    return table(["", *columns], rows)
+
+
+def text_of(facts: Sequence[Facts]) -> str:
+    """What each family reads as text."""
+    return each(facts, TEXT)
+
+
+def run_of(facts: Sequence[Facts]) -> str:
+    """How each family runs."""
+    return each(facts, RUN)
 
 
 def runs(facts: Sequence[Facts]) -> str:
@@ -176,7 +187,8 @@ def runs(facts: Sequence[Facts]) -> str:
     regions = ["text", *(f"text[{part}]" for part in PARTS), 'text["mug"]', "text[2:5]"]
     regions += ["image", "image[0:64, 0:32]", "ref", "ref[0]"]
     rows = [[f"`{name}`", *(notes.short(f.region(name), "yes") for f in facts)] for name in regions]
-    several = [f"no, {f.family.max_refs} a row" if f.family.max_refs == 1 else "yes" for f in facts]
+    one = "not there, for it reads one reference"
+    several = [notes.short(one if f.family.max_refs == 1 else "yes", "yes") for f in facts]
     rows.append(["`ref[1]`", *several])
     modes = [
         [f"`{name}`", *(notes.short(f.refusal(name), "runs") for f in facts)]
@@ -215,13 +227,13 @@ def page() -> str:
     assert {f.family.__class__ for f in facts} == set(map(family_of, FAMILIES))
     assert sum(len(f.known()) for f in facts) == len(KNOWN)
     text = PAGE.read_text(encoding="utf-8")
-    for name, made in (("models", models), ("families", kinds), ("runs", runs)):
-        mark = f"% {name}, made by python -m tools.families"
-        start, end = f"{mark}\n", f"% end of {name}\n"
-        pattern = re.compile(f"{re.escape(start)}.*?{re.escape(end)}", re.DOTALL)
-        assert pattern.search(text), f"{PAGE} has no place for {name}"
-        new = f"{start}\n{made(facts)}\n\n{end}".replace("\\", r"\\")
-        text = pattern.sub(new, text)
+    for name, made in (("models", models), ("text", text_of), ("run", run_of), ("runs", runs)):
+        start, end = f"% {name}, made by python -m tools.families\n", f"% end of {name}\n"
+        before, found, rest = text.partition(start)
+        _, ends, after = rest.partition(end)
+        assert found, f"{PAGE} has no place for {name}"
+        assert ends, f"{PAGE} does not say where {name} ends"
+        text = f"{before}{start}\n{made(facts)}\n\n{end}{after}"
     return text
 
 

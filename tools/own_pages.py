@@ -40,7 +40,7 @@ def steering() -> list[Image.Image]:
     names = run("your-own-intervention.md", "class Steer")
     editor, made = names["editor"], []
     for strength in STRENGTHS:
-        with names["Steer"](editor, editor.binding.color, names["redder"], strength):
+        with names["Steer"](editor, names["block"], names["redder"], strength):
             made.append(editor.edit(names["prompt"], ref=names["blue"], seed=1))
     return made
 

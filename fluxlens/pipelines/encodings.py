@@ -22,8 +22,8 @@ class Encodings:
 
     ```python
     with editor.remember() as encodings:
-        …                                      # edits with some prompts, each encoded once
-        encodings.keep({"draw a mug"})         # all that is still to come
+        editor.edit("draw a mug in this color", ref=red)    # encoded once, as often as it comes
+        encodings.keep({"draw a mug in this color"})        # all that is still to come
     ```
     Encoders are taken to stay as they are while it is open. Once `keep` has been told of prompts
     that are all here, the text encoder leaves the GPU until the block is left.
