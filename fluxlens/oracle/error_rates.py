@@ -27,8 +27,8 @@ def accuracy(of: Literal["readings", "verdicts"]) -> pd.DataFrame:
     `way` of spoiling, with how many of the `yes` were `missed`, how many of the `no` passed
     (`false_yes`), and the share of verdicts that are wrong (`error`).
 
-    >>> accuracy("verdicts").query("way == 'clean'")["error"].max() < 0.05
-    True
+    >>> accuracy("verdicts").query("way == 'clean' and error > 0.05")["question"].tolist()
+    []
     """
     import pandas as pd
 

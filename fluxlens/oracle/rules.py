@@ -2,11 +2,11 @@
 
 >>> images = {"reference": red, "t2i": Look(undyed), "lens": Look(dyed)}  # Looks by role
 >>> rule_of(load_questions()["i2i_unc_color_text_lens"])(images, load_thresholds())
-Answer(passed=True, reason="Image 3: mug, 9 levels from Image 1's color; ...")
+Answer(passed=True, reason="Image 2: mug, 227 levels from Image 1's color; Image 3: mug, 1 ...")
 
 A rule sees the pictures alone, neither the task nor how they were made. Where it draws a line, the
-threshold is a calibrated one (``tools/calibrate.py``). `CannotTell` where the pictures do
-not hold the answer; the paper's system prompt makes that a 0 (Appendix E).
+threshold is a calibrated one (:mod:`fluxlens.oracle.thresholds`). `CannotTell` where the pictures
+do not hold the answer; the paper's system prompt makes that a 0 (Appendix E).
 """
 
 from __future__ import annotations
