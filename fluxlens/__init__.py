@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from .core import (
         Activations,
         AttentionMaps,
+        Bias,
         Edge,
         FiringError,
         Intervention,
@@ -45,7 +46,7 @@ if TYPE_CHECKING:
 __version__ = "0.2.0"
 _HOMES = {
     "core": (
-        *("Activations", "AttentionMaps", "Edge", "FiringError", "Intervention", "Layout"),
+        *("Activations", "AttentionMaps", "Bias", "Edge", "FiringError", "Intervention", "Layout"),
         *("ModelError", "Region", "attention_mask"),
     ),
     "editor": ("Editor",),
@@ -59,6 +60,7 @@ __all__ = [
     "RECIPES",
     "Activations",
     "AttentionMaps",
+    "Bias",
     "Edge",
     "Editor",
     "FiringError",

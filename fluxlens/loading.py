@@ -55,6 +55,7 @@ def load(
     text_layers: Sequence[int] | None = None,
     steps: int | None = None,
     guidance: float | None = None,
+    default_size: int | None = None,
     binding: Mapping[str, str] | None = None,
     family: type[Family] | None = None,
 ) -> Editor:
@@ -65,8 +66,8 @@ def load(
     optionally, a `fluxlens.json`), or a pipeline that you hold, which stays as it is. `dtype` is
     float32 on the CPU and bfloat16 on CUDA unless given; `offload` keeps only the running component
     on the GPU, and ``device_map="balanced"`` spreads the components over this machine's GPUs.
-    `steps` and `guidance` are used where a run is not told otherwise. Without sweeps of its own a
-    model's binding blocks are the paper's at the same relative depth: override with
+    `steps`, `guidance` and `default_size` (pixels of a generation's side) are used where a run is
+    not told otherwise. Without sweeps of its own a model's binding blocks are the paper's at the same relative depth: override with
     ``binding={"style": "double.3", "color": "single.5"}``. `family` is an adapter of your own, for
     a pipeline that has none here. Only safetensors are read. Raises `ModelError` with the remedy.
     """
@@ -75,6 +76,7 @@ def load(
         "text_layers": None if text_layers is None else list(text_layers),
         "steps": _positive("steps", steps),
         "guidance": guidance,
+        "default_size": _positive("default_size", default_size),
     }
     if not isinstance(model, str | Path):
         if revision or dtype or device or device_map or offload:
@@ -84,7 +86,7 @@ def load(
             )
         pipe = _pipeline(model)
         own = adapt(pipe, family, **settings)
-        return Editor(pipe, own, name=_name_of(pipe), binding=binding)
+        return Editor(pipe, own, name=_name_of(pipe) or own.name, binding=binding)
     source = find(str(model), revision)
     pipe = _read(source, _dtype(dtype), device, device_map, offload, family)
     facts = source.facts
@@ -121,7 +123,7 @@ def _pipeline(model: Any) -> Any:
 
 
 def _name_of(pipe: Any) -> str:
-    return str(getattr(pipe.config, "_name_or_path", "") or "custom").rstrip("/").split("/")[-1]
+    return str(getattr(pipe.config, "_name_or_path", "") or "").rstrip("/").split("/")[-1]
 
 
 def _read(source: Source, dtype: Any, device: Any, device_map: Any, offload: bool, own: Any) -> Any:

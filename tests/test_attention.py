@@ -114,29 +114,42 @@ def test_weights_are_the_softmax(layout, data):
     torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-6)
 
 
+def parts(layout, *biases, heads=2):
+    plan = Plan(layout, biases)
+    return seam._parts(plan.layout, plan.biases, heads, torch.device("cpu"))
+
+
 def test_contiguous_regions_are_sliced_and_scattered_ones_gathered_once():
     layout = Layout(2, 6, (2, 2), ((2, 1),), (words(6, (1, 2), (0, 3)),) * 2)
-    whole = slice(None)
 
     def groups(edge):
-        made = seam._groups(layout, (Bias(*parse_edges(edge), CUT),))
-        return [(group.queries, group.keys) for group in made]
+        (part,) = parts(layout, Bias(*parse_edges(edge), CUT))
+        return [(group.queries, group.keys) for group in part.groups]
 
-    text, rest = ((whole, slice(0, 6)), (whole, slice(0, 10))), (whole, slice(6, 12))
-    expected = [text, (rest, (whole, slice(0, 12)))]
+    expected = [(slice(0, 6), slice(0, 10)), (slice(6, 12), slice(0, 12))]
     assert sorted(groups("ref->text"), key=str) == sorted(expected, key=str)
     scattered = groups("ref->text[padding]")
-    assert sorted(len(at[1]) for at, _ in scattered) == [4, 8]
-    assert all(isinstance(keys[1], slice) for _, keys in scattered)
+    assert sorted(len(queries) for queries, _ in scattered) == [4, 8]
+    assert all(isinstance(keys, slice) for _, keys in scattered)
 
 
-def test_rows_under_the_same_cuts_share_calls():
-    texts = tuple(words(9, range(1, n)) for n in (3, 5, 8))
+def test_rows_and_heads_under_the_same_cuts_share_calls():
+    texts = tuple(words(9, range(1, n)) for n in (3, 5, 5))
     layout = Layout(3, 9, (2, 2), ((2, 1),), texts)
     content, image = (parse_edges(f"ref->{side}")[0] for side in ("text[content]", "image"))
-    assert len(seam._groups(layout, (Bias(content, CUT),))) == 2
-    apart = Bias(content, CUT, (0,)), Bias(image, CUT, (1,))
-    assert len(seam._groups(layout, apart)) == 5
+    shared = parts(layout, Bias(content, CUT))
+    assert [part.rows.tolist() for part in shared] == [[0], [1, 2]]  # words stand elsewhere
+    assert all(part.heads is None and len(part.groups) == 2 for part in shared)
+    (whole,) = parts(layout, Bias(image, CUT))
+    assert whole.rows is None
+    apart = parts(layout, Bias(image, CUT, (0,)), Bias(image, CUT, heads=(1,)))
+    assert [(p.rows.tolist(), None if p.heads is None else p.heads.tolist()) for p in apart] == [
+        ([0], [0]),
+        ([0], [1]),
+        ([1, 2], [0]),
+        ([1, 2], [1]),
+    ]
+    assert [len(part.groups) for part in apart] == [2, 2, 1, 2]
 
 
 @few

@@ -56,11 +56,7 @@ def editors():
     """A tiny editor of each family, around a pipeline that the user holds."""
     out = {}
     for name, settings in SETTINGS.items():
-        settings = dict(settings)
-        size = settings.pop("default_size", None)
         out[name] = fl.load(families.FAMILIES[name].build(0), steps=2, **settings)
-        if size:
-            out[name].family.default_size = size
     return out
 
 
@@ -394,9 +390,7 @@ def test_more_references_than_a_family_reads(name, editor, refs):
 @pytest.mark.parametrize("name", [n for n in NAMES if not n.startswith("qwen")])
 def test_saved_in_the_hubs_format_and_loaded(name, editors, refs, tmp_path):
     folder = families.save(tmp_path / name, name)
-    settings = {k: v for k, v in SETTINGS[name].items() if k != "default_size"}
-    loaded = fl.load(folder, steps=2, **settings)
-    loaded.family.default_size = editors[name].default_size
+    loaded = fl.load(folder, steps=2, **SETTINGS[name])
     assert same(edit(loaded, name, refs[0]), edit(editors[name], name, refs[0]))
     assert loaded.revision.startswith("sha256:")
 

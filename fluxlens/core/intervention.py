@@ -31,6 +31,7 @@ from .layout import Layout, Region, TextTokens
 from .model import Model
 
 Rows = Float[Tensor, "rows tokens width"]
+_METHODS = ("change", "heads", "edges", "observe", "enter", "leave")
 PASSES = {"cond": ("cond",), "uncond": ("uncond",), "both": ("cond", "uncond")}
 
 
@@ -115,6 +116,10 @@ class Intervention:
         self.steps, self.rows = as_numbers(steps), as_numbers(rows)
         self.passes = PASSES[passes]
         self._thread: int | None = None
+        if not _says(self, *_METHODS):
+            raise ValueError(
+                f"this {self.kind} overrides none of {', '.join(_METHODS)}: it would do nothing"
+            )
         if self.tokens is None and _says(self, "change"):
             raise ValueError(f"name the tokens whose rows this {self.kind} changes: tokens=…")
         if "context" in self.blocks:
@@ -487,7 +492,10 @@ class Watch:
         layout, before, later = self._layout(call), now.cond, time < now.time
         expected, now.expected = now.expected, None
         if expected is not None and layout.without_texts() != expected.layout.without_texts():
-            raise RuntimeError(f"announced were {expected.layout}, the pipeline runs {layout}")
+            raise RuntimeError(
+                f"announced were {expected.layout}, the pipeline runs {layout}: its family's "
+                "ref_size, text_of or run do not say what the pipeline does"
+            )
         if expected is None and before is not None:
             alike = layout.without_texts() == before.layout.without_texts()
             if scheduled and now.schedule is times and index == now.step and hidden is now.hidden:
@@ -547,7 +555,7 @@ class Watch:
         now = self.now
         run = now.run
         assert run is not None
-        key = run.number, block, now.whole, tuple(map(id, acting))
+        key = run.number, now.step, block, now.whole, tuple(map(id, acting))
         if key not in now.announcements:
             layout, biases = run.layout, tuple(b for one in acting for b in one.edges(block))
             if not now.whole:
