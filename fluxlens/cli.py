@@ -39,6 +39,8 @@ def _phantoms(args: argparse.Namespace) -> None:
         for folder in phantoms.export(args.work, args.export, args.stages):
             print(folder)
     else:
+        if args.weights is not None:
+            phantoms.restore(args.weights, args.work)
         phantoms.train(args.work, args.stages)
 
 
@@ -172,6 +174,12 @@ def _parser() -> argparse.ArgumentParser:
     )
     phantoms.add_argument(
         "--export", type=Path, metavar="DIR", help="only write what there is as loadable models"
+    )
+    phantoms.add_argument(
+        "--weights",
+        type=Path,
+        metavar="DIR",
+        help="go on from what --export wrote, for stages of which the work folder has no state",
     )
     phantoms.set_defaults(run=_phantoms, default_work="phantoms")
 

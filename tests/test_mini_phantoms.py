@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import load_file
 
 import fluxlens as fl
 from fluxlens.mini import architecture, phantoms
@@ -311,6 +312,16 @@ def test_a_small_training_goes_on_where_it_stopped_and_ends_in_models_that_edit(
     assert told["step"].tolist() == told["of"].tolist() == [1, 2, 2]
     folders = phantoms.export(tmp_path, tmp_path / "weights", config=config)
     assert [folder.name for folder in folders] == ["mini", "mini-free"]
+    with pytest.raises(FileNotFoundError, match="holds no model"):
+        phantoms.restore(tmp_path, tmp_path / "again", config)
+    assert phantoms.restore(tmp_path / "weights", tmp_path / "again", config) == [
+        "mini",
+        "mini-free",
+    ]
+    for name in ("mini", "mini-free"):
+        was, now = (load_file(tmp_path / w / f"{name}.safetensors") for w in (".", "again"))
+        for key, value in was.items():
+            torch.testing.assert_close(now[key], value, atol=2e-2, rtol=2e-2)
     red, mug = Solid((220, 40, 40)).draw(NO_FREE), StillLife("mug", (60, 60, 60)).draw(NO_FREE)
     pictures = set()
     for folder in folders:

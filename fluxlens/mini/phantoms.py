@@ -19,7 +19,7 @@ from pathlib import Path
 
 import pandas as pd
 import torch
-from diffusers import AutoencoderKLFlux2, Flux2KleinPipeline
+from diffusers import AutoencoderKLFlux2, Flux2KleinPipeline, Flux2Transformer2DModel
 from safetensors.torch import save_file
 from transformers import AutoTokenizer, Qwen3ForCausalLM
 
@@ -32,7 +32,7 @@ from fluxlens.mini.train_wirings import Lessons, stage_steps, train_stage, train
 WORK = Path(os.environ.get("FLUXLENS_CACHE", "~/.cache/fluxlens")).expanduser() / "phantoms"
 VAE = Path(__file__).parent / "weights" / "mini" / "vae"  # the first minis' autoencoder
 
-__all__ = ["WORK", "export", "parts", "status", "train"]
+__all__ = ["WORK", "export", "parts", "restore", "status", "train"]
 
 
 @contextmanager
@@ -114,6 +114,52 @@ def _one(
             temporary.replace(_done(work, stage))
             return True
     return False
+
+
+def restore(weights: Path, work: Path, config: Config = PHANTOMS) -> list[str]:
+    """Lay what :func:`export` wrote into a work folder, as far as that lacks it; the stages laid.
+
+    Training then goes on from there. What an export does not hold starts anew: the optimizers'
+    momentum, and the random numbers of noise. The running average stands for the weights.
+
+    Raises:
+        FileNotFoundError: when there is no exported model in ``weights``.
+    """
+    told = {path.parent.name: json.loads(path.read_text())
+            for path in sorted(weights.glob("*/fluxlens.json"))}  # fmt: skip
+    whole = next((weights / name for name, facts in told.items() if "base" not in facts), None)
+    if whole is None:
+        raise FileNotFoundError(f"{weights} holds no model that `--export` wrote")
+    with _lock(work, "words", wait=True):
+        if not (work / "text_encoder").exists():
+            AutoTokenizer.from_pretrained(whole / "tokenizer").save_pretrained(work / "tokenizer")
+            words = Qwen3ForCausalLM.from_pretrained(whole / "text_encoder").float()
+            words.save_pretrained(work / "text_encoder")
+    inverse = torch.linalg.inv(Lessons(parts(work, config), {}, config).whitening.double())
+    laid = []
+    for name, facts in told.items():
+        if name not in config["stages"] or (work / f"{name}.pt").exists():
+            continue
+        model = Flux2Transformer2DModel.from_pretrained(weights / name / "transformer").float()
+        embedder = model.context_embedder.weight
+        embedder.data = (embedder.data.double() @ inverse).float()
+        step = facts["steps"][name]
+        torch.manual_seed(facts["seed"] + step)
+        state = {
+            "model": model.state_dict(),
+            "averaged": model.state_dict(),
+            "optimizers": None,
+            "step": step,
+            "since": step,
+            "seconds": 0.0,
+            "rng": torch.get_rng_state(),
+        }
+        torch.save(state, work / f"{name}.tmp")
+        (work / f"{name}.tmp").replace(work / f"{name}.pt")
+        if step == stage_steps(name, config):
+            save_file({k: v.contiguous() for k, v in model.state_dict().items()}, _done(work, name))
+        laid.append(name)
+    return laid
 
 
 def status(work: Path = WORK, config: Config = PHANTOMS) -> pd.DataFrame:

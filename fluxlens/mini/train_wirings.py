@@ -259,7 +259,8 @@ def train_stage(stage: str, work: Path, lessons: Lessons, *, compiled: bool = Tr
     with sdpa_kernel(SDPBackend.MATH):
         for step in run.steps(total):
             rng = np.random.default_rng([seed, step])
-            rate = min(1.0, (step + 1) / c["warmup"], (total - step) / c["cooldown"])
+            up, down = step + 1 - run.since, total - step
+            rate = min(1.0, up / c["warmup"], down / c["cooldown"])
             for optimizer, highest in zip(kinds, rates, strict=True):
                 optimizer.param_groups[0]["lr"] = rate * highest
             edit = wiring is not None and rng.random() < c["edits"]
