@@ -31,6 +31,20 @@ def _train(args: argparse.Namespace) -> None:
         export(args.work, args.export)
 
 
+def _phantoms(args: argparse.Namespace) -> None:
+    from fluxlens.mini import phantoms
+
+    if args.status:
+        print(phantoms.status(args.work).to_string(na_rep="", float_format="{:.3f}".format))
+    elif args.export is not None:
+        for folder in phantoms.export(args.work, args.export, args.stages):
+            print(folder)
+    else:
+        if args.weights is not None:
+            phantoms.restore(args.weights, args.work)
+        phantoms.train(args.work, args.stages)
+
+
 def _evaluate(args: argparse.Namespace) -> None:
     from fluxlens import load
     from fluxlens.mini.card import write_card
@@ -128,6 +142,30 @@ def _parser() -> argparse.ArgumentParser:
     )
     train.set_defaults(run=_train)
 
+    phantoms = mini.add_parser(
+        "phantoms",
+        help="train the phantoms, or go on where training stopped; given twice, two at a time",
+    )
+    phantoms.add_argument(
+        "--work", type=Path, default=None, help="work folder (default: the user's cache)"
+    )
+    phantoms.add_argument(
+        "--stages", nargs="+", metavar="NAME", help="which models (default: all, in their order)"
+    )
+    phantoms.add_argument(
+        "--status", action="store_true", help="only tell where every stage stands"
+    )
+    phantoms.add_argument(
+        "--export", type=Path, metavar="DIR", help="only write what there is as loadable models"
+    )
+    phantoms.add_argument(
+        "--weights",
+        type=Path,
+        metavar="DIR",
+        help="go on from what --export wrote, for stages of which the work folder has no state",
+    )
+    phantoms.set_defaults(run=_phantoms, default_work="phantoms")
+
     evaluate = mini.add_parser(
         "evaluate", help="measure a mini on tasks it never saw, as its model card does"
     )
@@ -209,7 +247,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     if getattr(args, "work", 0) is None:
         from fluxlens.mini.train import WORK
 
-        args.work = WORK
+        args.work = WORK.with_name(getattr(args, "default_work", WORK.name))
     try:
         args.run(args)
         sys.stdout.flush()

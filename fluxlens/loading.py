@@ -67,7 +67,8 @@ def load(
     float32 on the CPU and bfloat16 on CUDA unless given; `offload` keeps only the running component
     on the GPU, and ``device_map="balanced"`` spreads the components over this machine's GPUs.
     `steps`, `guidance` and `default_size` (pixels of a generation's side) are used where a run is
-    not told otherwise. Without sweeps of its own a model's binding blocks are the paper's at the same relative depth: override with
+    not told otherwise. Without sweeps of its own a model's binding blocks are the paper's at the
+    same relative depth: override with
     ``binding={"style": "double.3", "color": "single.5"}``. `family` is an adapter of your own, for
     a pipeline that has none here. Only safetensors are read. Raises `ModelError` with the remedy.
     """

@@ -18,7 +18,10 @@ from diffusers import AutoencoderKLFlux2, FlowMatchEulerDiscreteScheduler, Flux2
 from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers, trainers
 from transformers import Qwen2TokenizerFast, Qwen3Config, Qwen3ForCausalLM
 
-CONFIG: dict[str, Any] = tomllib.loads((Path(__file__).parent / "config.toml").read_text())
+Config = dict[str, Any]
+CONFIG: Config = tomllib.loads((Path(__file__).parent / "config.toml").read_text())
+# The second generation's: more blocks, longer texts, and the routes that its training plants.
+PHANTOMS: Config = tomllib.loads((Path(__file__).parent / "phantoms.toml").read_text())
 
 SPECIAL = ("<|endoftext|>", "<|im_start|>", "<|im_end|>", "<think>", "</think>")
 
@@ -31,7 +34,10 @@ CHAT_TEMPLATE = (
     "{% endif %}"
 )
 
-__all__ = ["CONFIG", "scheduler", "text_encoder", "tokenizer", "transformer", "vae"]
+__all__ = [
+    "CONFIG", "PHANTOMS", "Config", "scheduler", "sigmas", "text_encoder", "tokenizer",
+    "transformer", "vae",
+]  # fmt: skip
 
 
 def vae() -> AutoencoderKLFlux2:
@@ -50,11 +56,12 @@ def vae() -> AutoencoderKLFlux2:
     )
 
 
-def tokenizer(prompts: Iterable[str]) -> Qwen2TokenizerFast:
+def tokenizer(prompts: Iterable[str], config: Config = CONFIG) -> Qwen2TokenizerFast:
     """A byte-level BPE tokenizer in which every word of ``prompts`` is one token.
 
     Any other text still has an encoding, through its bytes, as in Qwen's own tokenizer.
     """
+    text = config["text"]
     bpe = Tokenizer(models.BPE())
     bpe.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     bpe.decoder = decoders.ByteLevel()
@@ -73,16 +80,16 @@ def tokenizer(prompts: Iterable[str]) -> Qwen2TokenizerFast:
             "tokenizer_class": "Qwen2TokenizerFast",
             "eos_token": "<|im_end|>",
             "pad_token": "<|endoftext|>",
-            "model_max_length": CONFIG["text"]["max_sequence_length"],
+            "model_max_length": max(text.get("lengths", [text["max_sequence_length"]])),
             "chat_template": CHAT_TEMPLATE,
         }
         Path(folder, "tokenizer_config.json").write_text(json.dumps(config))
         return Qwen2TokenizerFast.from_pretrained(folder)
 
 
-def text_encoder(vocabulary: int) -> Qwen3ForCausalLM:
+def text_encoder(vocabulary: int, config: Config = CONFIG) -> Qwen3ForCausalLM:
     """The language model whose hidden states are the text tokens' input."""
-    c = CONFIG["text"]
+    c = config["text"]
     return Qwen3ForCausalLM(
         Qwen3Config(
             vocab_size=vocabulary,
@@ -98,11 +105,11 @@ def text_encoder(vocabulary: int) -> Qwen3ForCausalLM:
     )
 
 
-def transformer() -> Flux2Transformer2DModel:
+def transformer(config: Config = CONFIG) -> Flux2Transformer2DModel:
     """The diffusion transformer, freshly initialised."""
-    c, text = CONFIG["transformer"], CONFIG["text"]
+    c, text = config["transformer"], config["text"]
     return Flux2Transformer2DModel(
-        in_channels=4 * CONFIG["vae"]["latent_channels"],
+        in_channels=4 * config["vae"]["latent_channels"],
         num_layers=c["double"],
         num_single_layers=c["single"],
         attention_head_dim=c["head_dim"],

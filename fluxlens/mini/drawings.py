@@ -29,7 +29,7 @@ from fluxlens.mini.subjects import PHRASES, SUBJECTS, draw_subject
 
 __all__ = [
     "Drawing", "Figure", "Free", "FreeScene", "Portrait", "SceneView", "Solid", "SomeFigure",
-    "StillLife", "Stranger", "fixed",
+    "StillLife", "Stranger", "choice", "fixed",
 ]  # fmt: skip
 
 Free = Sequence[float] | NDArray[np.floating[Any]]
@@ -40,7 +40,8 @@ def _share(z: float) -> float:
     return 0.5 * (1 + math.erf(z / math.sqrt(2)))
 
 
-def _choice(z: float, n: int) -> int:
+def choice(z: float, n: int) -> int:
+    """A free factor as one of ``n`` choices, each as likely."""
     return min(int(_share(z) * n), n - 1)
 
 
@@ -123,7 +124,7 @@ class Portrait:
             _studio(canvas, free[3])
         else:
             place = PEOPLE_PROMPTS[self.slug]
-            layout = (0, 1, 3)[_choice(free[0], 3)]
+            layout = (0, 1, 3)[choice(free[0], 3)]
             scene = Scene(place.setting, place.light, fixed(self.slug, PALETTES), layout)
             draw_scene(canvas, scene)
         draw_person(canvas, self.person)
@@ -145,7 +146,7 @@ class SceneView:
         else:
             draw_scene(canvas, self.scene)
         if self.prop is not None:
-            k = _choice(free[0], 3) if self.slot is None else self.slot
+            k = choice(free[0], 3) if self.slot is None else self.slot
             draw_prop(canvas, self.prop, *slot(self.scene or Scene("beach", "noon", 0, 0), k))
         return canvas.image()
 
@@ -162,9 +163,9 @@ class FreeScene:
         return SceneView(self.chosen(free), self.prop).draw(free)
 
     def chosen(self, free: Free) -> Scene:
-        setting = self.setting or SETTINGS[_choice(free[4], len(SETTINGS))]
-        light = self.light or LIGHTS[_choice(free[5], len(LIGHTS))]
-        return Scene(setting, light, _choice(free[1], PALETTES), _choice(free[2], LAYOUTS))
+        setting = self.setting or SETTINGS[choice(free[4], len(SETTINGS))]
+        light = self.light or LIGHTS[choice(free[5], len(LIGHTS))]
+        return Scene(setting, light, choice(free[1], PALETTES), choice(free[2], LAYOUTS))
 
 
 @dataclass(frozen=True)
@@ -175,10 +176,12 @@ class Stranger:
     slug: str
 
     def draw(self, free: Free) -> Image.Image:
+        return Portrait(self.chosen(free), self.slug).draw(free)
+
+    def chosen(self, free: Free) -> Person:
         who = (free[1] > 0) + 2 * (free[2] > 0)
         rng = np.random.default_rng([zlib.crc32(self.kind.encode()), who])
-        kind = None if self.kind == "person" else self.kind
-        return Portrait(random_person(rng, kind), self.slug).draw(free)
+        return random_person(rng, None if self.kind == "person" else self.kind)
 
 
 @dataclass(frozen=True)
@@ -191,7 +194,7 @@ class SomeFigure:
 
     def draw(self, free: Free) -> Image.Image:
         names = [name for name, kind in SUBJECTS.items() if kind == self.kind]
-        return Figure(names[_choice(free[2], len(names))], self.manner, self.phrase).draw(free)
+        return Figure(names[choice(free[2], len(names))], self.manner, self.phrase).draw(free)
 
 
 Drawing = Solid | StillLife | Figure | Portrait | SceneView | FreeScene | Stranger | SomeFigure

@@ -8,7 +8,7 @@ spent on the four noise levels at which sampling asks.
 """
 
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -18,31 +18,32 @@ from torch import Tensor
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from fluxlens.mini import architecture
-from fluxlens.mini.architecture import CONFIG
+from fluxlens.mini.architecture import CONFIG, Config
 from fluxlens.mini.checkpoint import Run
 from fluxlens.mini.latents import Batch, Latents
 from fluxlens.mini.muon import Muon
 
-__all__ = ["STAGES", "train_flow"]
+__all__ = ["STAGES", "levels", "optimizers", "positions", "precision", "train_flow"]
 
 STAGES = ("base", "bound", "direct")
 
 
-def _ids(side: int, length: int, references: int) -> tuple[Tensor, Tensor]:
-    """The pipeline's positions (T, H, W, L): of text, and of image and reference tokens."""
+def positions(side: int, length: int, references: Sequence[int]) -> tuple[Tensor, Tensor]:
+    """The pipeline's positions (T, H, W, L): of text, and of image and reference tokens.
+
+    ``references`` are their numbers, from 1, in the order in which they stand.
+    """
     zero = torch.tensor([0])
     text = torch.cartesian_prod(zero, zero, zero, torch.arange(length))
     rows, columns = torch.arange(side), torch.arange(side)
     image = [
-        torch.cartesian_prod(torch.tensor([10 * i]), rows, columns, zero)
-        for i in range(1 + references)
+        torch.cartesian_prod(torch.tensor([10 * i]), rows, columns, zero) for i in (0, *references)
     ]
     return text[None], torch.cat(image)[None]
 
 
-def _optimizers(model: Flux2Transformer2DModel) -> list[torch.optim.Optimizer]:
+def optimizers(model: Flux2Transformer2DModel, c: Config) -> list[torch.optim.Optimizer]:
     """Muon for the blocks' matrices, AdamW for everything that faces in or out."""
-    c = CONFIG["train"]
     matrices: list[Tensor] = []
     others: list[Tensor] = []
     for name, p in model.named_parameters():
@@ -54,17 +55,17 @@ def _optimizers(model: Flux2Transformer2DModel) -> list[torch.optim.Optimizer]:
     ]
 
 
-def _levels(count: int) -> Tensor:
+def levels(count: int, config: Config) -> Tensor:
     """Noise levels for training, (count, 1, 1): the four of sampling, or any."""
-    c = CONFIG["train"]
+    grid = config["train"]["grid_sigmas"]
     four = architecture.sigmas(4)[torch.randint(4, (count,))]
-    shift, s = CONFIG["transformer"]["shift"], torch.rand(count)
+    shift, s = config["transformer"]["shift"], torch.rand(count)
     some = shift * s / (1 + (shift - 1) * s)
-    return torch.where(torch.rand(count) < c["grid_sigmas"], four, some)[:, None, None]
+    return torch.where(torch.rand(count) < grid, four, some)[:, None, None]
 
 
 @contextmanager
-def _precision() -> Iterator[None]:
+def precision() -> Iterator[None]:
     """bfloat16 matrix products, where the processor has units for them, over float32 weights."""
     fast = torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
     with torch.autocast("cpu", torch.bfloat16, enabled=fast), warnings.catch_warnings():
@@ -84,21 +85,21 @@ def train_flow(stage: str, work: Path, data: Latents) -> Flux2Transformer2DModel
     if stage != "base" and not (work / f"{stage}.pt").exists():
         base = torch.load(work / "base.pt", weights_only=True)
         model.load_state_dict(base["averaged"])
-    optimizers = _optimizers(model)
-    run = Run(work, stage, model, optimizers, average=c["average"], save_every=100)
+    both = optimizers(model, c)
+    run = Run(work, stage, model, both, average=c["average"], save_every=100)
     rates = [c["muon_learning_rate"], c["learning_rate"]]
     total = c[f"steps_{stage}"]
-    positions = [_ids(6, length, n) for n in (0, 1)]
+    places = [positions(6, length, some) for some in ((), (1,))]
     forward = torch.compile(model, dynamic=False) if c["compile"] else model
 
     def loss_of(batch: Batch) -> Tensor:
-        level = _levels(len(batch.latents))
+        level = levels(len(batch.latents), CONFIG)
         x = (1 - level) * batch.latents + level * batch.noise
         tokens = x.shape[1]
-        text_ids, image_ids = positions[batch.reference is not None]
+        text_ids, image_ids = places[batch.reference is not None]
         if batch.reference is not None:
             x = torch.cat([x, batch.reference], dim=1)
-        with _precision():
+        with precision():
             out = forward(
                 hidden_states=x,
                 encoder_hidden_states=batch.text,
@@ -115,7 +116,7 @@ def train_flow(stage: str, work: Path, data: Latents) -> Flux2Transformer2DModel
         for step in run.steps(total):
             up, down = step + 1 - run.since, total - step
             rate = min(1.0, up / c["warmup"], down / c["cooldown"])
-            for optimizer, highest in zip(optimizers, rates, strict=True):
+            for optimizer, highest in zip(both, rates, strict=True):
                 optimizer.param_groups[0]["lr"] = rate * highest
             edit = stage != "base" and float(torch.rand(())) < c["edits"]
             batch = (
@@ -124,11 +125,11 @@ def train_flow(stage: str, work: Path, data: Latents) -> Flux2Transformer2DModel
                 else data.generations(c["batch"])
             )
             loss = loss_of(batch)
-            for optimizer in optimizers:
+            for optimizer in both:
                 optimizer.zero_grad()
             loss.backward()
             torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
-            for optimizer in optimizers:
+            for optimizer in both:
                 optimizer.step()
             run.report(**{"edit" if edit else "text": loss.item()})
     model.load_state_dict(run.averaged)

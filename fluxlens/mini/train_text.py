@@ -24,7 +24,9 @@ from fluxlens.mini.world import prompts
 __all__ = ["train_text", "turns"]
 
 
-def turns(words: PreTrainedTokenizerBase, texts: Sequence[str]) -> Int[Tensor, "prompts length"]:
+def turns(
+    words: PreTrainedTokenizerBase, texts: Sequence[str], length: int | None = None
+) -> Int[Tensor, "prompts length"]:
     """Prompts under the chat template, as the pipeline writes them, padded to one length."""
     chats = [
         words.apply_chat_template(
@@ -39,7 +41,7 @@ def turns(words: PreTrainedTokenizerBase, texts: Sequence[str]) -> Int[Tensor, "
         chats,
         return_tensors="pt",
         padding="max_length",
-        max_length=CONFIG["text"]["max_sequence_length"],
+        max_length=length or CONFIG["text"]["max_sequence_length"],
     )["input_ids"]
 
 

@@ -42,8 +42,8 @@ from fluxlens.mini.subjects import ACTIONS, PHRASES, SUBJECTS
 
 __all__ = [
     "COLORS", "FAMILIES", "FREE", "NO_FREE", "UNDYED", "Edit", "Family", "Generation", "add_edit",
-    "color_edit", "held_out", "people_edit", "prompts", "random_edit", "random_generation",
-    "remove_edit", "style_edit",
+    "color_edit", "held_out", "people_edit", "pick", "prompts", "random_color", "random_edit",
+    "random_generation", "random_scene", "remove_edit", "style_edit",
 ]  # fmt: skip
 
 Family = Literal["color", "style", "people", "add", "remove"]
@@ -93,7 +93,8 @@ def held_out(scene: Scene) -> bool:
     return scene.layout in (first, first + 3)
 
 
-def _color(rng: np.random.Generator) -> Color:
+def random_color(rng: np.random.Generator) -> Color:
+    """A dye for training: no gray, and none of the paper's eight colors."""
     while True:
         rgb = rng.integers(20, 246, 3)
         # Grays say nothing about color: the world's dyes have some.
@@ -132,7 +133,8 @@ def remove_edit(scene: Scene, prop: str, slot: int) -> Edit:
     return Edit("remove", f"remove the {prop}", reference, SceneView(scene), SceneView(None))
 
 
-def _scene(rng: np.random.Generator, held: bool = False) -> Scene:
+def random_scene(rng: np.random.Generator, held: bool = False) -> Scene:
+    """A place for training, or one that is held out."""
     while True:
         setting, light, palette = CATEGORIES[rng.integers(len(CATEGORIES))]
         scene = Scene(setting, light, palette, int(rng.integers(LAYOUTS)))
@@ -144,52 +146,55 @@ def random_edit(family: Family, rng: np.random.Generator, *, held: bool = False)
     """An edit of one family: for training, or (``held``) one that training never shows."""
     match family:
         case "color":
-            rgb = COLORS[_pick(rng, COLORS)] if held else _color(rng)
-            return color_edit(_pick(rng, COLOR_OBJECTS), rgb)
+            rgb = COLORS[pick(rng, COLORS)] if held else random_color(rng)
+            return color_edit(pick(rng, COLOR_OBJECTS), rgb)
         case "style":
-            subject = _pick(rng, SUBJECTS)
+            subject = pick(rng, SUBJECTS)
             own = {action.phrase for (name, _), action in ACTIONS.items() if name == subject}
             phrases = own if held else set(PHRASES) - own
             # Half the training is in either manner; what is held out is asked about drawings.
             manner: Manner = "illustrated" if held or rng.random() < 0.5 else "photo"
-            return style_edit(subject, _pick(rng, sorted(phrases)), manner)
+            return style_edit(subject, pick(rng, sorted(phrases)), manner)
         case "people":
             word = "person" if rng.random() < 0.3 else None
-            return people_edit(random_person(rng), _pick(rng, PEOPLE_PROMPTS), word)
+            return people_edit(random_person(rng), pick(rng, PEOPLE_PROMPTS), word)
         case "add":
-            return add_edit(_scene(rng, held), _pick(rng, PROPS))
+            return add_edit(random_scene(rng, held), pick(rng, PROPS))
         case "remove":
-            return remove_edit(_scene(rng, held), _pick(rng, PROPS), int(rng.integers(3)))
+            return remove_edit(random_scene(rng, held), pick(rng, PROPS), int(rng.integers(3)))
     raise ValueError(f"families are {', '.join(FAMILIES)}, not {family!r}")
 
 
-def _pick(rng: np.random.Generator, names: Iterable[str]) -> str:
+def pick(rng: np.random.Generator, names: Iterable[str]) -> str:
+    """One of the names."""
     choices = list(names)
     return choices[rng.integers(len(choices))]
 
 
-def random_generation(rng: np.random.Generator) -> Generation:
+def random_generation(rng: np.random.Generator, *, instructions: bool = True) -> Generation:
     """A text-to-image prompt: one that names what it wants, an instruction, or nothing at all."""
     kind = rng.choice(7, p=[0.16, 0.20, 0.10, 0.20, 0.08, 0.22, 0.04])
+    while kind == 5 and not instructions:
+        kind = rng.choice(7, p=[0.16, 0.20, 0.10, 0.20, 0.08, 0.22, 0.04])
     if kind == 0:
-        name, thing = _pick(rng, COLORS), _pick(rng, COLOR_OBJECTS)
+        name, thing = pick(rng, COLORS), pick(rng, COLOR_OBJECTS)
         return Generation(f"a {name} {thing}", StillLife(thing, COLORS[name]))
     if kind == 1:
-        subject_kind, phrase = SUBJECTS[_pick(rng, SUBJECTS)], _pick(rng, PHRASES)
+        subject_kind, phrase = SUBJECTS[pick(rng, SUBJECTS)], pick(rng, PHRASES)
         manner: Manner = "illustrated" if rng.random() < 0.5 else "photo"
         word = "a cartoon" if manner == "illustrated" else "a photograph"
         prompt = f"{word} of {_article(subject_kind)} {phrase}"
         return Generation(prompt, SomeFigure(subject_kind, manner, phrase))
     if kind == 2:
-        person, slug = random_person(rng), _pick(rng, PEOPLE_PROMPTS)
+        person, slug = random_person(rng), pick(rng, PEOPLE_PROMPTS)
         prompt = f"{_article(person.kind)} {PEOPLE_PROMPTS[slug].phrase}"
         return Generation(prompt, Stranger(person.kind, slug))
     if kind in (3, 4):
-        setting, light = _pick(rng, SETTINGS), _pick(rng, LIGHTS)
+        setting, light = pick(rng, SETTINGS), pick(rng, LIGHTS)
         place = describe(Scene(setting, light, 0, 0))
         if kind == 3:
             return Generation(f"a {place}", FreeScene(setting, light))
-        prop = _pick(rng, PROPS)
+        prop = pick(rng, PROPS)
         return Generation(f"{_article(prop)} and a {place}", FreeScene(setting, light, prop))
     if kind == 5:
         edit = random_edit(FAMILIES[rng.integers(len(FAMILIES))], rng)
