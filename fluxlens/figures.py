@@ -20,11 +20,14 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 from PIL import Image
-from statsmodels.stats.proportion import proportion_confint
 
 from ._diagrams import mask_picture, sequence_picture, tokens
 from ._page import CUT, LARGEST, PALETTE, Html, framed, img
 from .explorer import Frame, explorer
+from .optional import optional
+
+with optional("study", "figures"):
+    from statsmodels.stats.proportion import proportion_confint
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -131,7 +134,8 @@ def curves(
 
     `smooth` is the width of a moving average; the logarithmic axis shows slow ends too.
     """
-    from matplotlib.figure import Figure
+    with optional("study", "curves and bars"):
+        from matplotlib.figure import Figure
 
     figure = Figure(figsize=(5.6, 3.3), layout="constrained")
     axes = figure.subplots()
@@ -151,7 +155,8 @@ def bars(
     goals: Mapping[str, float] | None = None,
 ) -> Figure:
     """Rates, 95 % Wilson intervals, goals as ticks: ``bars({"mini": {"color": (0.9, 20)}})``."""
-    from matplotlib.figure import Figure
+    with optional("study", "curves and bars"):
+        from matplotlib.figure import Figure
 
     names = list(dict.fromkeys(name for some in rates.values() for name in some))
     figure = Figure(figsize=(6.4, 0.8 + 0.42 * len(names)), layout="constrained")
@@ -185,7 +190,8 @@ def sweep(
     `n` is the number of tasks behind every share, for its 95 % Wilson interval; None where the
     shares are no rates. `mark` is the binding block, a dashed line.
     """
-    from matplotlib.figure import Figure
+    with optional("study", "curves and bars"):
+        from matplotlib.figure import Figure
 
     if mark is not None and mark not in labels:
         raise ValueError(f"cannot mark {mark!r}; labels are {', '.join(labels)}")

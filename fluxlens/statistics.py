@@ -16,9 +16,13 @@ from collections.abc import Hashable, Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from statsmodels.stats.contingency_tables import mcnemar as _mcnemar
-from statsmodels.stats.inter_rater import cohens_kappa
-from statsmodels.stats.proportion import proportion_confint
+
+from .optional import optional
+
+with optional("study", "rates and intervals"):
+    from statsmodels.stats.contingency_tables import mcnemar as _mcnemar
+    from statsmodels.stats.inter_rater import cohens_kappa
+    from statsmodels.stats.proportion import proportion_confint
 
 __all__ = ["Kappa", "Paired", "cluster_interval", "kappa", "paired", "printed", "wilson"]
 

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from ._compare import Agreement, Comparison, agreement, comparisons, disagreements
 from ._read_verdicts import NULL, Verdict, Verdicts, counted, place, read_verdicts
+from .optional import optional
 from .paper import CellPlan, Paper, load_paper
 from .statistics import DRAWS, cluster_interval, printed, wilson
 
@@ -169,7 +170,8 @@ def cells(
 
 def frame(rows: Sequence[Any]) -> pd.DataFrame:
     """``frame(table("2", verdicts))``: cells, parts, comparisons or agreements as a DataFrame."""
-    import pandas as pd
+    with optional("study", "data frames"):
+        import pandas as pd
 
     return pd.DataFrame([asdict(row) for row in rows])
 

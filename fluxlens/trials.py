@@ -18,6 +18,7 @@ from PIL import Image
 
 from ._page import PALETTE, Html
 from .figures import bars, chart, rate
+from .optional import optional
 from .pages import rows as table
 from .statistics import wilson
 from .study.controls import KINDS, TOKENS
@@ -214,7 +215,8 @@ def curves(found: Mapping[str, Sequence[Dose]], caption: str = "") -> Html:
 
 
 def _curves(found: Mapping[str, Sequence[Dose]]) -> Figure:
-    from matplotlib.figure import Figure
+    with optional("study", "curves"):
+        from matplotlib.figure import Figure
 
     lines = (len(found) + 1) // 2
     figure = Figure(figsize=(7.2, 2.6 * lines), layout="constrained")

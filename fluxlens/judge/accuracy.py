@@ -19,7 +19,6 @@ from typing import Any, TypeVar
 
 import numpy as np
 from PIL import Image
-from scipy.ndimage import gaussian_filter
 from tqdm import tqdm
 
 from fluxlens.judge import oracle
@@ -33,6 +32,10 @@ from fluxlens.mini.objects import COLOR_OBJECTS, PROPS
 from fluxlens.mini.scenes import LAYOUTS, LIGHTS, PALETTES, SETTINGS, SLOTS, Scene
 from fluxlens.mini.subjects import PHRASES, SUBJECTS
 from fluxlens.mini.world import COLORS, UNDYED
+from fluxlens.optional import optional
+
+with optional("study", "the oracle's error rates"):
+    from scipy.ndimage import gaussian_filter
 
 SEED = 20_261_122
 TABLE = Path(__file__).with_name("oracle_accuracy.json")

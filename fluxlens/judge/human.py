@@ -23,6 +23,7 @@ from fluxlens.judge.base import Picture, Request, Verdict
 from fluxlens.judge.questions import Question
 from fluxlens.judge.run import Items
 from fluxlens.judge.verdicts import VerdictFile, read_verdicts, verdict_path
+from fluxlens.optional import optional
 
 if TYPE_CHECKING:
     import ipywidgets
@@ -94,7 +95,8 @@ class HumanJudge:
 
     def panel(self) -> ipywidgets.VBox:
         """The panel, for a notebook with a kernel (``pip install 'fluxlens[lab]'``)."""
-        import ipywidgets
+        with optional("lab", "panels of a human judge"):
+            import ipywidgets
 
         where, pictures = ipywidgets.HTML(), ipywidgets.HBox()
         asked = ipywidgets.HTML()

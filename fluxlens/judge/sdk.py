@@ -10,13 +10,10 @@ from __future__ import annotations
 
 from fluxlens.judge.base import JudgeStopped
 from fluxlens.judge.reply import redact
+from fluxlens.optional import optional
 
-try:
+with optional("judge", "Claude's verdicts and instructions"):
     import anthropic
-except ImportError as missing:  # pragma: no cover
-    raise ImportError(
-        "ClaudeJudge needs Anthropic's SDK: pip install -c constraints.txt -e '.[judge]'"
-    ) from missing
 
 __all__ = ["anthropic", "check_key", "own_client"]
 
