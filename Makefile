@@ -3,8 +3,8 @@ SHELL := bash
 .SHELLFLAGS := -eo pipefail -c
 .DELETE_ON_ERROR:
 .DEFAULT_GOAL := help
-.PHONY: help env book check-book study full estimate pictures verdicts pages test lint bench
-.PHONY: notebooks pins clean
+.PHONY: help env lab book check-book study full estimate pictures verdicts pages test test-fast lint
+.PHONY: bench notebooks pins clean
 
 PYTHON ?= python3
 JOBS ?= 2
@@ -43,6 +43,10 @@ $(STAMP): pyproject.toml constraints.txt | $(BIN)/python
 	$(BIN)/python -m pip install --disable-pip-version-check --progress-bar off \
 	  -c constraints.txt -e '.[book,test]'
 	@touch $@
+
+lab: env ## add JupyterLab with the live panel's widgets, and open it on the notebooks
+	$(BIN)/python -m pip install --disable-pip-version-check --quiet -c constraints.txt -e '.[lab]'
+	$(BIN)/jupyter lab notebooks
 
 book: env ## execute the notebooks and build the book (RUN=…: of a run at full scale, as executed)
 ifeq ($(RUN),)
@@ -86,8 +90,8 @@ lint: env ## ruff and mypy
 	@$(BIN)/mypy
 
 # One thread per worker: two workers that each want every core only wait for one another.
-book notebooks test: export OMP_NUM_THREADS ?= 1
-test: export MPLBACKEND ?= agg
+book notebooks test test-fast: export OMP_NUM_THREADS ?= 1
+test test-fast: export MPLBACKEND ?= agg
 test: lint ## lint, then pytest, then compare every committed output with what the code prints now
 	@echo "==> pytest"
 	@$(BIN)/python -m pytest -n $(JOBS) --dist loadscope
@@ -98,6 +102,11 @@ ifneq ($(COMMITTED),)
 else
 	@echo "==> nbval: there are no notebooks yet"
 endif
+
+test-fast: env ## only ruff and quick tests: no mypy, no slow ones, no tour of all families, no nbval
+	@$(BIN)/ruff check .
+	@$(BIN)/python -m pytest -n $(JOBS) --dist loadscope -m "not slow" \
+	  --ignore tests/test_families.py --ignore tests/test_families_stock.py
 
 bench: env ## time every recipe beside a plain edit, and a block of klein-9B's width: wants an idle machine
 	@echo "==> recipes (a quarter of an hour)"

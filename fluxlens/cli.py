@@ -17,6 +17,7 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 
+from fluxlens import __version__
 from fluxlens.commands import disagreements, estimate, instructions, judge, study, tables
 
 __all__ = ["main"]
@@ -113,6 +114,7 @@ def _parser() -> argparse.ArgumentParser:
         prog="fluxlens",
         description="How a reference image reaches the picture that FLUX.2 paints.",
     )
+    parser.add_argument("--version", action="version", version=f"fluxlens {__version__}")
     commands = parser.add_subparsers(required=True, metavar="command")
     mini = commands.add_parser(
         "mini", help="train, evaluate and sample the small FLUX.2 that ships with fluxlens"
@@ -241,6 +243,7 @@ def _open_streams() -> None:
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; returns the exit code."""
     from fluxlens.errors import ModelError
+    from fluxlens.optional import MissingExtraError
 
     _open_streams()
     args = _parser().parse_args(argv)
@@ -253,7 +256,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         sys.stdout.flush()
     except BrokenPipeError:  # whoever reads has seen enough: `fluxlens tasks … | head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-    except (ModelError, ValueError, OSError) as error:
+    except (MissingExtraError, ModelError, ValueError, OSError) as error:
         print(f"fluxlens: {error}", file=sys.stderr)
         return 1
     return 0

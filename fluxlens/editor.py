@@ -13,9 +13,10 @@ from collections.abc import Callable, Iterable, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from functools import cache
-from importlib.metadata import PackageNotFoundError, version
+from importlib.metadata import version
 from typing import Any
 
+from . import __version__
 from .core import (
     Activations,
     Apply,
@@ -283,10 +284,5 @@ class Editor(AdaptedModel):
 
 @cache
 def _versions() -> dict[str, str]:
-    versions = {"python": platform.python_version()}
-    for package in ("fluxlens", "torch", "diffusers", "transformers"):
-        try:
-            versions[package] = version(package)
-        except PackageNotFoundError:  # a checkout that is not installed
-            versions[package] = "unknown"
-    return versions
+    others = {package: version(package) for package in ("torch", "diffusers", "transformers")}
+    return {"python": platform.python_version(), "fluxlens": __version__, **others}

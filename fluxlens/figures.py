@@ -26,6 +26,7 @@ from fluxlens.results import wilson
 from .explorer import Frame, explorer
 from .html import CUT, LARGEST, PALETTE, Html, framed, img
 from .layout_diagrams import mask_picture, sequence_picture, tokens
+from .optional import optional
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -132,7 +133,8 @@ def curves(
 
     `smooth` is the width of a moving average; the logarithmic axis shows slow ends too.
     """
-    from matplotlib.figure import Figure
+    with optional("study", "curves and bars"):
+        from matplotlib.figure import Figure
 
     figure = Figure(figsize=(5.6, 3.3), layout="constrained")
     axes = figure.subplots()
@@ -152,7 +154,8 @@ def bars(
     goals: Mapping[str, float] | None = None,
 ) -> Figure:
     """Rates, 95 % Wilson intervals, goals as ticks: ``bars({"mini": {"color": (0.9, 20)}})``."""
-    from matplotlib.figure import Figure
+    with optional("study", "curves and bars"):
+        from matplotlib.figure import Figure
 
     names = list(dict.fromkeys(name for some in rates.values() for name in some))
     figure = Figure(figsize=(6.4, 0.8 + 0.42 * len(names)), layout="constrained")
@@ -186,7 +189,8 @@ def sweep(
     `n` is the number of tasks behind every share, for its 95 % Wilson interval; None where the
     shares are no rates. `mark` is the binding block, a dashed line.
     """
-    from matplotlib.figure import Figure
+    with optional("study", "curves and bars"):
+        from matplotlib.figure import Figure
 
     if mark is not None and mark not in labels:
         raise ValueError(f"cannot mark {mark!r}; labels are {', '.join(labels)}")

@@ -17,7 +17,7 @@ from packaging.utils import canonicalize_name
 ROOT = Path(__file__).resolve().parent.parent
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 EXTRAS: dict[str, list[str]] = PROJECT["optional-dependencies"]
-PROSE = [ROOT / "README.md", *sorted((ROOT / "book").rglob("*.md"))]
+PROSE = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "book").rglob("*.md"))]
 
 
 def pins() -> dict[str, str]:
@@ -32,7 +32,11 @@ def pins() -> dict[str, str]:
 
 
 PINS = pins()
-DECLARED = [*PROJECT["dependencies"], *(line for extra in EXTRAS.values() for line in extra)]
+DECLARED = [
+    line
+    for line in (*PROJECT["dependencies"], *(line for extra in EXTRAS.values() for line in extra))
+    if Requirement(line).name != PROJECT["name"]  # an extra that brings another
+]
 
 
 @pytest.mark.parametrize("line", DECLARED)
@@ -87,6 +91,14 @@ def test_what_the_tests_install_leaves_jupyterlab_out() -> None:
     """JupyterLab slows every import of nbformat, so only the `lab` extra may bring it."""
     names = {Requirement(line).name for extra in ("book", "test") for line in EXTRAS[extra]}
     assert not names & {"jupyterlab", "notebook", "jupyter"}
+
+
+def test_integration_runs_every_python_that_is_promised() -> None:
+    promised = re.findall(r"Python :: (3\.\d+)", "\n".join(PROJECT["classifiers"]))
+    jobs = yaml.safe_load((ROOT / ".github" / "workflows" / "test.yml").read_text())["jobs"]
+    assert jobs["test"]["strategy"]["matrix"]["python"] == promised
+    supported = SpecifierSet(PROJECT["requires-python"])
+    assert [version for version in ("3.10", *promised) if version in supported] == promised
 
 
 def targets() -> set[str]:

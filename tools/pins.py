@@ -18,10 +18,11 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 CONSTRAINTS = ROOT / "constraints.txt"
-EXTRAS = "book,judge,lab,ray,test"
-HEADER = f"""\
-# Every install is led by this file: pip install -c constraints.txt -e ".[{EXTRAS}]"
-# Written by `make pins` from pyproject.toml, all extras resolved together on Python 3.11, Linux.
+EXTRAS = "book,judge,lab,ray,study,test"
+HEADER = """\
+# What fluxlens is tested with; it leads every install: pip install -c constraints.txt fluxlens,
+# in a checkout with -e '.[book,test]'. Written by `make pins` from pyproject.toml, all extras
+# resolved together on Python 3.11, Linux.
 """
 
 

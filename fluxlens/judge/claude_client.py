@@ -22,13 +22,10 @@ from fluxlens.judge.base import BudgetSpent, JudgeStopped, Picture, Request, Ver
 from fluxlens.judge.image_payload import encode
 from fluxlens.judge.parse_reply import SCHEMA, ReplyError, parse_reply, redact
 from fluxlens.judge.prices import Budget, Prices, image_tokens, load_prices
+from fluxlens.optional import optional
 
-try:
+with optional("judge", "Claude's verdicts and instructions"):
     import anthropic
-except ImportError as missing:  # pragma: no cover
-    raise ImportError(
-        "asking Claude needs Anthropic's SDK: pip install 'fluxlens[judge]'"
-    ) from missing
 
 __all__ = ["ClaudeMessages", "SubmissionLost", "anthropic", "image_block", "once"]
 

@@ -25,6 +25,7 @@ from fluxlens.judge.image_payload import changed, fingerprint, opened
 from fluxlens.judge.questions import Question
 from fluxlens.judge.run import Items
 from fluxlens.judge.verdicts import VerdictFile, belongs, read_verdict_file, verdict_path
+from fluxlens.optional import optional
 
 if TYPE_CHECKING:
     import ipywidgets
@@ -100,7 +101,8 @@ class HumanJudge:
 
     def panel(self) -> ipywidgets.VBox:
         """The panel, for a notebook with a kernel (``pip install 'fluxlens[lab]'``)."""
-        import ipywidgets
+        with optional("lab", "panels of a human judge"):
+            import ipywidgets
 
         where, pictures = ipywidgets.HTML(), ipywidgets.HBox()
         asked = ipywidgets.HTML()

@@ -11,6 +11,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from fluxlens.optional import optional
+
 if TYPE_CHECKING:
     from fluxlens.editor import Editor
     from fluxlens.lab.panel import Panel
@@ -21,14 +23,8 @@ __all__ = ["explore"]
 def explore(editor: Editor) -> Panel:
     """A panel that runs every recipe on `editor`: ``lab.explore(editor)`` as a cell's last line.
 
-    `ModuleNotFoundError` where ipywidgets is missing.
+    `MissingExtraError` where ipywidgets is missing.
     """
-    try:
+    with optional("lab", "live panels"):
         from fluxlens.lab.panel import Panel
-    except ModuleNotFoundError as error:
-        if error.name != "ipywidgets":
-            raise
-        raise ModuleNotFoundError(
-            "the live panel needs ipywidgets: pip install 'fluxlens[lab]'", name="ipywidgets"
-        ) from error
     return Panel(editor)

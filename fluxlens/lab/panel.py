@@ -15,7 +15,6 @@ from contextlib import contextmanager
 from html import escape
 from typing import TYPE_CHECKING, Any
 
-import ipywidgets as widgets
 from PIL import Image
 
 from fluxlens.figures import grid
@@ -23,7 +22,11 @@ from fluxlens.html import img
 from fluxlens.lab import pictures
 from fluxlens.lab.session import RECIPES, Answer, Request, Session, default_place, offered, places
 from fluxlens.mini.world import FAMILIES
+from fluxlens.optional import optional
 from fluxlens.recipes import TOKENS
+
+with optional("lab", "live panels"):
+    import ipywidgets as widgets
 
 if TYPE_CHECKING:
     from fluxlens.editor import Editor

@@ -17,7 +17,10 @@ from datetime import datetime, timedelta
 from importlib.metadata import version
 from pathlib import Path
 
-import pandas as pd
+from fluxlens.optional import optional
+
+with optional("study", "tables of training"):
+    import pandas as pd
 import torch
 from diffusers import AutoencoderKLFlux2, Flux2KleinPipeline, Flux2Transformer2DModel
 from safetensors.torch import save_file

@@ -6,6 +6,8 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
+from fluxlens.optional import optional
+
 if TYPE_CHECKING:
     import pandas as pd
 
@@ -30,6 +32,7 @@ def accuracy(of: Literal["readings", "verdicts"]) -> pd.DataFrame:
     >>> accuracy("verdicts").query("way == 'clean' and error > 0.05")["question"].tolist()
     []
     """
-    import pandas as pd
+    with optional("study", "tables of error rates"):
+        import pandas as pd
 
     return pd.DataFrame(json.loads(TABLES[of].read_text(encoding="utf-8"))["rows"])

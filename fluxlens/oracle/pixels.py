@@ -16,9 +16,12 @@ from typing import Any, Protocol, TypeVar, cast
 
 import numpy as np
 from PIL import Image
-from scipy.ndimage import gaussian_filter
 
 from fluxlens.mini.canvas import SIZE, Canvas, Color, Manner
+from fluxlens.optional import optional
+
+with optional("study", "the oracle's eyes"):
+    from scipy.ndimage import gaussian_filter
 
 HALF = SIZE // 2
 BLUR = 0.8  # pixels of the full picture

@@ -18,6 +18,7 @@ from PIL import Image
 from fluxlens.figures import bars, chart, rate
 from fluxlens.html import PALETTE, Html
 from fluxlens.html_table import rows as table
+from fluxlens.optional import optional
 from fluxlens.pages.known_answers import Dose, Reading, confusion
 from fluxlens.results import wilson
 from fluxlens.study.controls import KINDS, TOKENS
@@ -213,7 +214,8 @@ def curves(found: Mapping[str, Sequence[Dose]], caption: str = "") -> Html:
 
 
 def _curves(found: Mapping[str, Sequence[Dose]]) -> Figure:
-    from matplotlib.figure import Figure
+    with optional("study", "curves"):
+        from matplotlib.figure import Figure
 
     lines = (len(found) + 1) // 2
     figure = Figure(figsize=(7.2, 2.6 * lines), layout="constrained")

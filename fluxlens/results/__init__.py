@@ -9,6 +9,11 @@ differences are in percent, as the paper prints them. Nothing here knows models 
 """
 
 from fluxlens.judge import NULL, Verdict, Verdicts, read_verdicts
+from fluxlens.optional import optional
+
+with optional("study", "tables"):
+    import pandas  # noqa: F401 - the modules of this room take it from here on for granted
+
 from fluxlens.results.baseline_conditioned_rates import baseline_conditioned_rates, plain_edit_shows
 from fluxlens.results.claims import claim_tests, claims, predictions
 from fluxlens.results.paired_tests import agreement, comparisons, disagreements

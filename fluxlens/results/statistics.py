@@ -15,9 +15,13 @@ from dataclasses import dataclass
 from typing import Any, overload
 
 import numpy as np
-from statsmodels.stats.contingency_tables import mcnemar as _mcnemar
-from statsmodels.stats.inter_rater import cohens_kappa
-from statsmodels.stats.proportion import proportion_confint
+
+from fluxlens.optional import optional
+
+with optional("study", "rates and intervals"):
+    from statsmodels.stats.contingency_tables import mcnemar as _mcnemar
+    from statsmodels.stats.inter_rater import cohens_kappa
+    from statsmodels.stats.proportion import proportion_confint
 
 __all__ = ["DRAWS", "Kappa", "Paired", "cluster_interval", "kappa", "paired", "printed", "wilson"]
 

@@ -18,6 +18,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from fluxlens.optional import optional
 from fluxlens.pipelines import Encodings
 from fluxlens.study.make import Made, Maker
 from fluxlens.study.memory import found_tokens
@@ -90,15 +91,10 @@ def run_with_workers(
     """Make a plan's missing pictures with `workers` processes; `loading` goes to `fluxlens.load`.
 
     Joins the Ray cluster that is running or that RAY_ADDRESS names, else starts one here.
-    `ValueError` if there is no Ray, or not a GPU or a CPU for each worker.
+    `MissingExtraError` if there is no Ray, `ValueError` without a GPU or a CPU for each worker.
     """
-    try:
+    with optional("ray", "several workers"):
         import ray
-    except ImportError:
-        raise ValueError(
-            "several workers need Ray: pip install -c constraints.txt -e '.[ray]', or leave "
-            "--workers at 1"
-        ) from None
     if workers < 1:
         raise ValueError(f"there is at least one worker, not {workers}")
     settings = replace(settings, assets=_absolute(settings.assets or Assets.from_environment()))
