@@ -1,4 +1,4 @@
-"""Measure, and write a table: ``python -m benchmarks recipes``, or ``compiled``, or ``block``."""
+"""Measure, and write a table: ``python -m benchmarks`` recipes, compiled, block or fullsize."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from typing import Any
 
 import torch
 
-from . import block, compiled, recipes
+from . import block, compiled, fullsize, recipes
 from .measure import measure
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
@@ -41,6 +41,11 @@ def main() -> None:
     of_block.add_argument("--tokens", type=int, default=8704, help="of the joint sequence (8704)")
     of_block.add_argument("--dtype", choices=list(DTYPES), default="float32")
     of_block.add_argument("--few", action="store_true", help="only what the goals name: minutes")
+    of_size = kinds.add_parser("fullsize", help="a model of the real shape with random weights")
+    of_size.add_argument("--model", choices=["klein-9b", "klein-4b", "mini"], default="klein-9b")
+    of_size.add_argument("--side", type=int, default=1024, help="pixels of a picture's side")
+    of_size.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
+    of_size.add_argument("--dtype", choices=list(DTYPES), default="bfloat16")
     args = parser.parse_args()
     if args.rounds < 2:
         parser.error("--rounds is at least 2: a ratio of one round says nothing")
@@ -54,6 +59,15 @@ def main() -> None:
             title, cases = f"{title}, compiled", compiled.cases(args.model, args.side)
         facts = {"side": args.side, "dtype": str(flux.dtype).removeprefix("torch.")}
         name = f"{args.kind}-{Path(args.model).name if args.model else 'random'}"
+    elif args.kind == "fullsize":
+        editor = fullsize.load(args.model, args.device, DTYPES[args.dtype])
+        title, cases = editor.name, fullsize.cases(editor, args.side)
+        facts = {
+            "side": args.side,
+            "dtype": args.dtype,
+            "identities": fullsize.identities(editor, args.side),
+        }
+        name = f"fullsize-{args.model}-{args.side}-{args.dtype}"
     else:
         title = f"a {args.stream} block of klein-9B's width"
         cases = block.cases(args.stream, args.tokens, DTYPES[args.dtype], args.few)
@@ -101,6 +115,9 @@ def markdown(table: dict[str, Any]) -> str:
             f"| {case['case']} | {of} | {case['ratio']:.3f} | {low:.3f} to {high:.3f} | "
             f"{case['processor_ratio']:.3f} | {goal} | {case['peak_bytes'] / 2**20:.1f} MB |"
         )
+    if "identities" in table:
+        lines += ["", "| what must agree | levels of 255 apart at most |", "|---|---:|"]
+        lines += [f"| {name} | {levels:.0f} |" for name, levels in table["identities"].items()]
     return "\n".join(lines) + "\n"
 
 

@@ -30,7 +30,9 @@ LAYERS = (1, 2, 3)
 def load(name: str, device: str, dtype: torch.dtype) -> fl.Editor:
     """A random editor of a known klein's shape, or of mini's, on a device."""
     editor = random_mini() if name == "mini" else _klein(name, dtype)
-    editor.pipe.to(device, dtype)
+    for part in editor.pipe.components.values():
+        if isinstance(part, torch.nn.Module):
+            part.to(device, dtype)
     return editor
 
 

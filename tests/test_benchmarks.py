@@ -8,7 +8,7 @@ import torch
 
 import fluxlens as fl
 from benchmarks import __main__ as command
-from benchmarks import block, compiled
+from benchmarks import block, compiled, fullsize
 from benchmarks.measure import Case, measure, peak_bytes
 
 
@@ -102,3 +102,48 @@ def test_a_missed_goal_is_said_to_be_missed():
     table = {"title": "t", "rounds": 2, "dtype": "float32", "threads": 1, "load": [0.0]}
     for goal, said in ((1.0, "| ≤ 1.00, missed |"), (1.5, "| ≤ 1.50 |")):
         assert said in command.markdown({**table, "cases": [{**case, "goal": goal}]})
+
+
+def test_the_full_size_runs_at_any(monkeypatch, tmp_path, capsys):
+    """The script for a GPU, at mini's size: every case runs, and what must agree agrees."""
+    argv = ["", "--rounds", "2", "--out", str(tmp_path), "--only", "gain ref->text", "fullsize"]
+    argv += ["--model", "mini", "--side", "96", "--device", "cpu", "--dtype", "float32"]
+    monkeypatch.setattr(sys, "argv", argv)
+    command.main()
+    (path,) = tmp_path.glob("*.json")
+    table = json.loads(path.read_text())
+    assert {case["case"] for case in table["cases"]} == {
+        "edit",
+        "gain ref->text",
+        "gain ref->text, mask",
+    }
+    assert "an edit made twice" in table["identities"]
+    assert all(levels <= 1 for levels in table["identities"].values())
+    assert "edit" in capsys.readouterr().out
+
+
+def test_the_full_size_is_the_models(monkeypatch):
+    """klein's transformer is built from its configuration: heads, blocks, what it reads."""
+    tiny = {
+        "transformer": {
+            "in_channels": 128,
+            "num_layers": 1,
+            "num_single_layers": 2,
+            "attention_head_dim": 32,
+            "num_attention_heads": 2,
+            "joint_attention_dim": 96,
+            "axes_dims_rope": (8, 8, 8, 8),
+            "guidance_embeds": False,
+        },
+        "text_encoder": {
+            "intermediate_size": 64,
+            "num_attention_heads": 2,
+            "num_key_value_heads": 1,
+            "head_dim": 16,
+        },
+    }
+    monkeypatch.setattr(fullsize, "configurations", lambda: {"klein-9b": tiny})
+    editor = fullsize.load("klein-9b", "cpu", torch.float32)
+    assert editor.blocks == ("double.0", "single.0", "single.1")
+    names = [case.name for case in fullsize.cases(editor, 64)]
+    assert {"t2i_lens", "color_lens", "i2i_patch", "drop_reference"} <= set(names)

@@ -56,6 +56,7 @@ class Family:
     default_size = 1024
     steps = 50  # what the stock pipeline is meant for
     guidance: float | None = None
+    true_guidance: ClassVar[bool] = False  # two forwards a step where guidance is over 1
     max_refs: int | None = None
     caveat = ""  # what every record of this family must say
 

@@ -90,6 +90,7 @@ class Flux2Klein(Flux2Dev):
 
     name = "flux2-klein"
     pipelines = ("Flux2KleinPipeline",)
+    true_guidance = True
     text_layers = (9, 18, 27)
 
     def __init__(self, pipe: Any, **settings: Any) -> None:

@@ -36,6 +36,7 @@ class QwenEdit(Kontext):
     returns = MappingProxyType({"double": "pair"})
     context = "txt_in"
     steps = 50
+    true_guidance = True
     guidance: float | None = 4.0
     refusals = MappingProxyType({"generate": _ONLY_EDITS, "t2i_lens": _LENS, "color_lens": _LENS})
     caveat = (

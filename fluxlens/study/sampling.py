@@ -20,16 +20,11 @@ from PIL import Image
 from fluxlens.loading import read_facts
 from fluxlens.models import KNOWN, SHIPPED_NAMES
 from fluxlens.pipelines import Family, family_of
-from fluxlens.pipelines.flux2 import Flux2Klein
-from fluxlens.pipelines.qwen_edit import QwenEdit, QwenEditPlus
 
 if TYPE_CHECKING:
     from fluxlens.editor import Editor
 
 __all__ = ["KLEIN", "Sampling", "sampling_named", "sampling_of"]
-
-# Guidance that runs the transformer twice a step; the other families embed it.
-TRUE_GUIDANCE: tuple[type[Family], ...] = (Flux2Klein, QwenEdit, QwenEditPlus)
 
 
 @dataclass(frozen=True)
@@ -42,7 +37,7 @@ class Sampling:
     family has no such thing. The defaults are those of the distilled klein.
     """
 
-    family: str = Flux2Klein.name
+    family: str = "flux2-klein"
     steps: int = 4
     guidance: float | None = None
     passes: int = 1
@@ -89,7 +84,7 @@ def sampling_named(model: str) -> Sampling:
 
 def _stock(pipeline: str, distilled: bool, guidance: float | None) -> Sampling:
     family = family_of(pipeline)
-    if family is Flux2Klein and distilled:
+    if family.name == KLEIN.family and distilled:
         return KLEIN
     guidance = family.guidance if guidance is None else guidance
     return _sampling(family, family.steps, guidance, family.batches, family.refusals)
@@ -102,5 +97,5 @@ def _sampling(
     batches: bool,
     refusals: Mapping[str, str],
 ) -> Sampling:
-    twice = family in TRUE_GUIDANCE and guidance is not None and guidance > 1
+    twice = family.true_guidance and guidance is not None and guidance > 1
     return Sampling(family.name, steps, guidance, 1 + twice, batches, dict(refusals))
