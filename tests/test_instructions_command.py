@@ -189,6 +189,18 @@ def test_a_rejected_key_stops_everything(run, sun397, server, tmp_path, capfd):
     assert not rows(tmp_path)  # no picture's fault
 
 
+def test_a_server_that_always_refuses_is_not_asked_to_the_end(run, sun397, server, tmp_path, capfd):
+    server.default = status(400, "odd", "invalid_request_error")
+    assert run("--concurrency", "1") == 1
+    assert "not everything was written: 5 in a row had no answer, the last: 400" in (
+        capfd.readouterr().err
+    )
+    assert len(server.requests) == 5
+    server.default = KITE
+    assert run("--concurrency", "1") == 0
+    assert len(rows(tmp_path)) == 6
+
+
 def test_the_budget_is_never_passed_over_runs(run, sun397, server, tmp_path, capfd):
     for _ in range(3):
         assert run("--budget", "0.1") == 1
@@ -242,9 +254,16 @@ def test_answers_to_other_prompts_are_not_added_to(run, sun397, server, tmp_path
         assert "another process is writing here" in capfd.readouterr().err
     assert run() == 1
     assert "these are answers to other prompts (0123, now " in capfd.readouterr().err
-    path.write_text("{}\n")
-    assert run() == 1
-    assert "line 1 is no record of instructions" in capfd.readouterr().err
+    whole = Written("a/abbey/sun_0.jpg", "scenes", {}, "m", "0123", cost_usd=1.5).to_json()
+    for text in (
+        "{}",
+        "[" * 100_000,
+        "7",
+        *(whole.replace("1.5", x) for x in ("NaN", "-3", '"x"')),
+    ):
+        path.write_text(f"{text}\n")
+        assert run() == 1
+        assert "line 1 is no record of instructions" in capfd.readouterr().err
     assert not server.requests
 
 

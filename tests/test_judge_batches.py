@@ -273,7 +273,8 @@ def test_a_spoilt_state_file(server, run, pictures, tmp_path):
     path.parent.mkdir()
     whole = {"items": {"x": {"set": "paper", "question": "q", "entity_id": "e", "dollars": 1}},
              "sent_at": 1.0, "id": "b"}  # fmt: skip
-    spoilt = ['[{"id": 3}]', "[", "{}", "7", '[{"items": [], "sent_at": 1, "id": "b"}]',
+    spoilt = ['[{"id": 3}]', "[" * 100_000, "[",
+              "{}", "7", '[{"items": [], "sent_at": 1, "id": "b"}]',
               json.dumps([whole | {"sent_at": "soon"}]),
               json.dumps([whole]).replace('"dollars": 1', '"dollars": NaN'),
               json.dumps([whole]).replace('"dollars": 1', '"dollars": -1')]  # fmt: skip

@@ -184,9 +184,11 @@ def test_prices(monkeypatch):
         assert one.name == "claude-opus-9"
     with pytest.raises(ValueError, match="'schema' or 'text'"):
         ClaudeJudge(answer="tool")
-    for limit in (-1.0, float("nan")):
+    for dollars in (-1.0, float("nan"), float("inf")):
         with pytest.raises(ValueError, match="number of dollars"):
-            Budget(limit)
+            Budget(dollars)
+        with pytest.raises(ValueError, match="no number of dollars"):
+            Budget(1.0).bring("a file", dollars)
 
 
 def test_replies():

@@ -84,7 +84,7 @@ class BatchState:
         try:
             text = self.path.read_text("utf-8") if self.path.exists() else "[]"
             self.batches = checked(list[Batch], json.loads(text), "batches")
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             os.close(self._lock)
             raise VerdictError(f"{self.path}: not a file of batches: {error}") from None
         return self

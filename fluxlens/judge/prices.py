@@ -121,7 +121,12 @@ class Budget:
         self._lock = threading.Lock()
 
     def bring(self, source: str, dollars: float) -> None:
-        """Count what earlier runs have spent, once for each source (a file of verdicts)."""
+        """Count what earlier runs have spent, once for each source (a file of verdicts).
+
+        `ValueError` for what is no number of dollars from 0 on.
+        """
+        if not (math.isfinite(dollars) and dollars >= 0):
+            raise ValueError(f"{source}: what was spent is no number of dollars: {dollars!r}")
         with self._lock:
             if source not in self._brought:
                 self._brought.add(source)

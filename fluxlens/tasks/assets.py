@@ -128,8 +128,11 @@ def reference_image(task: Task, assets: Assets | None = None) -> Image.Image:
     found = reference_file(task, assets)
     if found is None:
         raise MissingAssetsError(report(missing([task], assets)))
-    with Image.open(found) as file:
-        image = prepare(file)
+    try:
+        with Image.open(found) as file:
+            image = prepare(file)
+    except (Image.DecompressionBombError, SyntaxError, OSError) as error:
+        raise ValueError(f"{found} is no picture to be used: {error}") from None
     if reference.kind == "style":
         return _crop(image)
     size = (task.width, task.height)

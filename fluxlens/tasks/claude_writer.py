@@ -127,8 +127,9 @@ def write_all(
     """Ask for everything that has not been written yet, into ``folder/<writer>/<family>.jsonl``.
 
     An answer against the rules is asked for again, ``attempts`` times in all, then recorded as
-    failed with what was wrong; the next run tries it anew. The writer's ``budget`` counts what
-    these files say was spent before. ``progress``: None shows a bar on a terminal only.
+    failed with what was wrong; the next run tries it anew. Five things in a row without any answer
+    end the run. The writer's ``budget`` counts what these files say was spent before. ``progress``:
+    None shows a bar on a terminal only.
     """
     if attempts < 1 or concurrency < 1:
         raise ValueError(f"attempts and concurrency are at least 1, not {attempts}, {concurrency}")
@@ -156,6 +157,9 @@ def write_all(
     return asking.tally
 
 
+MOST_UNANSWERED = 5  # things in a row without any answer, and the rest is not asked for
+
+
 class _Asking:
     """Asks for one thing after another, in several threads, until there is a reason to stop."""
 
@@ -164,6 +168,7 @@ class _Asking:
     ) -> None:
         self.writer, self.files, self.attempts, self.bar = writer, files, attempts, bar
         self.tally, self.over, self.lock = Tally(), threading.Event(), threading.Lock()
+        self.unanswered = 0  # in a row
 
     def __call__(self, item: Wanted) -> None:
         if self.over.is_set():
@@ -182,6 +187,11 @@ class _Asking:
             return  # nothing was asked
         self.files[item.family].add(row)
         with self.lock:
+            self.unanswered = self.unanswered + 1 if row.error and not row.input_tokens else 0
+            if self.unanswered >= MOST_UNANSWERED:
+                said = f"{MOST_UNANSWERED} in a row had no answer, the last: {row.error}"
+                self.tally.stopped = self.tally.stopped or said
+                self.over.set()
             self.tally.cost += row.cost_usd
             self.tally.failed += bool(row.error)
             self.tally.written += not row.error

@@ -121,7 +121,7 @@ def _rows(data: Path, family: Family) -> list[dict[str, Any]]:
         if line:
             try:
                 rows.append(checked(dict[str, Any], json.loads(line), f"line {number}"))
-            except ValueError as error:
+            except (ValueError, RecursionError) as error:
                 name = data / tasks_file(family)
                 raise PaperDataError(f"{name}, line {number} is no task: {error}") from None
     return rows

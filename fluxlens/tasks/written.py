@@ -16,9 +16,11 @@ import threading
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Self
+from typing import Annotated, Self
 
-from fluxlens.files import lock, write_whole
+from pydantic import Field
+
+from fluxlens.files import checked, lock, write_whole
 
 __all__ = ["Written", "WrittenFile", "read_written"]
 
@@ -42,7 +44,7 @@ class Written:
     attempts: int = 0
     input_tokens: int = 0
     output_tokens: int = 0
-    cost_usd: float = 0.0
+    cost_usd: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 0.0
     error: str = ""
 
     @property
@@ -68,8 +70,8 @@ def read_written(path: Path) -> dict[str, Written]:
         try:
             row = json.loads(line)
             del row["status"]
-            found[row["id"]] = Written(**row)
-        except (ValueError, KeyError, TypeError) as error:
+            found[row["id"]] = checked(Written, row, "it")
+        except (ValueError, KeyError, TypeError, RecursionError) as error:
             raise ValueError(
                 f"{path}: line {number} is no record of instructions: {error}"
             ) from None
