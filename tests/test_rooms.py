@@ -14,10 +14,10 @@ import fluxlens
 ROOT = Path(fluxlens.__file__).parent
 # What each room may know of the rest of the house; of another room only what its door offers.
 ROOMS = {
-    "judge": {"files", "references"},
-    "oracle": {"files", "judge", "mini"},
-    "results": {"files", "judge"},
-    "pages": {"files", "judge", "results", "figures", "study", "html", "html_table"},
+    "judge": {"files", "optional", "references"},
+    "oracle": {"files", "judge", "mini", "optional"},
+    "results": {"files", "judge", "optional"},
+    "pages": {"files", "judge", "results", "figures", "study", "html", "html_table", "optional"},
 }
 OPEN = {"mini", "study"}  # whose doors offer too little yet
 
@@ -70,4 +70,4 @@ def test_judges_need_no_sdk_until_one_is_asked_for():
     code = "import sys; sys.modules['anthropic'] = None; import fluxlens.judge as j; j.LocalJudge"
     code += "\ntry: j.ClaudeJudge\nexcept ImportError as error: print(error)"
     out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert out.stdout == "asking Claude needs Anthropic's SDK: pip install 'fluxlens[judge]'\n"
+    assert out.stdout.endswith("need anthropic: pip install 'fluxlens[judge]'\n")

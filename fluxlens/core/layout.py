@@ -160,8 +160,9 @@ class TextTokens:
         """Positions of the template's tokens, before and after the instruction."""
         return self.parts["template"]
 
-    def positions(self, region: Region) -> tuple[int, ...]:
+    def positions(self, region: str | Region) -> tuple[int, ...]:
         """Positions of a region of the text; `ValueError` for a word that is not in the prompt."""
+        region = Region.parse(region)
         if region.word:
             return self._word(region.word, region.nth)
         if region.span:

@@ -11,7 +11,7 @@ differences are in percent, as the paper prints them. Nothing here knows models 
 from fluxlens.judge import NULL, Verdict, Verdicts, read_verdicts
 from fluxlens.optional import optional
 
-with optional("study", "tables"):
+with optional("study", "studies and tables"):
     import pandas  # noqa: F401 - the modules of this room take it from here on for granted
 
 from fluxlens.results.baseline_conditioned_rates import baseline_conditioned_rates, plain_edit_shows
