@@ -175,7 +175,7 @@ def test_a_mask_is_made_once_a_run(flux, red, monkeypatch):
 def test_groups_are_found_once_a_kind_of_layout(flux, red, blue, monkeypatch):
     """Prompts are told apart only where a cut asks for their words."""
     done = counting(monkeypatch, seam, "_groups")
-    seam._grouped.cache_clear()
+    seam._parts.cache_clear()
     for cut, found in (("ref->text", (1, 1)), ("ref->text[content]", (2, 3))):
         with flux.knockout(cut, blocks="double.*"):
             flux.edit(PROMPT, red, steps=2)
