@@ -18,7 +18,7 @@ import numpy as np
 from PIL import Image
 from tqdm import tqdm
 
-from fluxlens.judge import oracle
+from fluxlens import oracle
 from fluxlens.mini.architecture import PHANTOMS
 from fluxlens.mini.drawings import Figure, Portrait, SceneView, StillLife
 from fluxlens.mini.lessons import KINDS, Kind, Lesson, PersonInScene, random_lesson
